@@ -1,0 +1,69 @@
+"""simsens: relax a simulated structure, and get the derivative of everything measured on it.
+
+Names are loaded when first used (PEP 562), in the order of the data flow; ``import simsens`` costs
+nothing and has no side effects. In particular it never switches JAX to float64: do that first,
+with ``jax.config.update("jax_enable_x64", True)``.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from simsens.version import __version__
+
+_HOME = {
+    "Structure": "simsens.particles.structure",
+    "SoftSphere": "simsens.particles.potentials",
+    "LennardJones": "simsens.particles.potentials",
+    "Morse": "simsens.particles.potentials",
+    "HarmonicBonds": "simsens.particles.potentials",
+    "EnergyFunction": "simsens.particles.potentials",
+    "System": "simsens.particles.system",
+    "energy": "simsens.particles.observables",
+    "pressure": "simsens.particles.observables",
+    "distance": "simsens.particles.observables",
+    "packing_fraction": "simsens.particles.observables",
+    "packing": "simsens.particles.packing",
+    "relax": "simsens.response.relaxation",
+    "Equilibrium": "simsens.response.equilibrium",
+    "NotConverged": "simsens.response.equilibrium",
+    "sensitivity": "simsens.response.sensitivity",
+    "Sensitivity": "simsens.response.sensitivity",
+    "Certificate": "simsens.implicit.certificate",
+    "relaxed": "simsens.response.relaxed",
+    "custom_root": "simsens.implicit.root",
+}
+_FOLDERS = ("io", "implicit", "particles", "plots", "response")
+
+__all__ = ["__version__", *_HOME, *_FOLDERS]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from simsens import implicit, io, particles, plots, response
+    from simsens.implicit.certificate import Certificate
+    from simsens.implicit.root import custom_root
+    from simsens.particles.observables import distance, energy, packing_fraction, pressure
+    from simsens.particles.packing import packing
+    from simsens.particles.potentials import (
+        EnergyFunction,
+        HarmonicBonds,
+        LennardJones,
+        Morse,
+        SoftSphere,
+    )
+    from simsens.particles.structure import Structure
+    from simsens.particles.system import System
+    from simsens.response.equilibrium import Equilibrium, NotConverged
+    from simsens.response.relaxation import relax
+    from simsens.response.relaxed import relaxed
+    from simsens.response.sensitivity import Sensitivity, sensitivity
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FOLDERS:
+        return importlib.import_module(f"simsens.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'simsens' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,1 @@
+"""The calculus: roots, linear solves, evidence. No physics, no solver."""

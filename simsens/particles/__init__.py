@@ -1,0 +1,1 @@
+"""Matter: structures, boxes, neighbour lists, potentials, observables. No solver, no file."""

@@ -1,0 +1,261 @@
+"""Who interacts with whom: row-wise lists of neighbours with explicit periodic images.
+
+Row i holds every neighbour of particle i (each pair stands in two rows), so that a force is a
+gather and a sum along the row, never a scatter. An entry names the neighbour ``j`` and the whole
+number of box edges ``shift`` to its image:
+
+    vector from i to j  =  position[j] + shift @ box - position[i].
+
+Explicit images make every case the same case: free space, slabs, skewed boxes, and boxes smaller
+than the cutoff, where a particle meets several images of one neighbour, or its own. The list stays
+right while no particle has moved more than half the ``skin`` since it was made.
+
+Lists are made on the host, where shapes may depend on values: the row length always fits, so there
+is no overflow. Inside ``jit`` and ``vmap``, where positions have no values yet, ``all_pairs``
+takes every pair; it needs no list and cannot overflow either.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsens.particles import space
+from simsens.particles.structure import Structure
+
+MAX_ENTRIES = 400_000_000  # of one list: 10 GB of entries, more than a wrong unit should allocate
+BRUTE_FORCE = 4_000_000  # below this many distances numpy's plain table beats a tree
+
+
+class CutoffTooLong(ValueError):
+    """The interaction reaches further than a list of neighbours can hold."""
+
+
+@dataclass(frozen=True)
+class NeighborList:
+    """Neighbours of every particle; a frozen pytree.
+
+    Attributes:
+        index: ``[particle, slot]`` the neighbour; an empty slot names the particle itself.
+        shift: ``[particle, slot, dimension]`` box edges to add to the neighbour's position.
+        mask: ``[particle, slot]`` whether the slot is filled.
+        bond: ``[particle, slot]`` which bond the entry is, or ``None`` for lists by distance.
+        reference: ``[particle, dimension]`` positions the list was made at.
+        skin: how much further than the interaction the list looks; infinite when never stale.
+        valid: whether the list is complete (a traced list cannot raise); energies are NaN if not.
+    """
+
+    index: Any
+    shift: Any
+    mask: Any
+    bond: Any
+    reference: Any
+    skin: Any
+    valid: Any
+
+
+jax.tree_util.register_dataclass(
+    NeighborList,
+    data_fields=["index", "shift", "mask", "bond", "reference", "skin", "valid"],
+    meta_fields=[],
+)
+
+
+def list_pairs(structure: Structure, reach: Any, skin: float = 0.0, slots: int = 0) -> NeighborList:
+    """List all pairs closer than ``reach + skin``, images included.
+
+    Args:
+        structure: concrete positions.
+        reach: the interaction's range, a number or ``[species, species]``; infinite only in
+            free space.
+        skin: how much further to look.
+        slots: the least row length, so that a run can keep its compiled shapes.
+
+    Raises:
+        CutoffTooLong: an infinite range in a periodic box, or more entries than memory.
+    """
+    position = np.asarray(structure.position, float)
+    number, dimension = position.shape
+    species = np.asarray(structure.species)
+    reach = np.broadcast_to(np.asarray(reach, float), (len(structure.species_names),) * 2)
+    longest = float(reach.max()) + skin
+    if not np.isfinite(longest):
+        if any(structure.boundary):
+            raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
+        longest = np.inf
+
+    wrapped, wraps = _wrap(structure, position)
+    ghost, owner, edges = _ghosts(structure, wrapped, longest)
+    row, column = _close_pairs(wrapped, ghost, longest)
+    neighbor = owner[column]
+    self_pair = (row == neighbor) & ~edges[column].any(axis=1)
+    distance = np.linalg.norm(ghost[column] - wrapped[row], axis=1)
+    keep = ~self_pair & (distance < reach[species[row], species[neighbor]] + skin)
+    row, column, neighbor = row[keep], column[keep], neighbor[keep]
+    shift = edges[column] - wraps[neighbor] + wraps[row]
+
+    order = np.lexsort((*shift.T, neighbor, row))
+    return _rows(structure, row[order], neighbor[order], shift[order], None, skin, slots)
+
+
+def list_bonds(structure: Structure, bonds: np.ndarray) -> NeighborList:
+    """Rows from a table of bonds ``[bond, 2]``, each at its nearest image; never stale."""
+    first, second = np.asarray(bonds).T
+    row, neighbor = np.concatenate([first, second]), np.concatenate([second, first])
+    bond = np.tile(np.arange(len(first)), 2)
+    order = np.lexsort((neighbor, row))
+    row, neighbor, bond = row[order], neighbor[order], bond[order]
+    blank = np.zeros((len(row), structure.dimension))
+    listed = _rows(structure, row, neighbor, blank, bond, np.inf, 0)
+    position = jax.lax.stop_gradient(jnp.asarray(structure.position))
+    shift = space.nearest_image(structure, position[listed.index] - position[:, None])
+    return NeighborList(
+        listed.index, shift, listed.mask, listed.bond, position, np.inf, np.asarray(True)
+    )
+
+
+def all_pairs(structure: Structure, reach: Any) -> NeighborList:
+    """Every pair at its nearest image: traceable, quadratic in the number of particles.
+
+    With a concrete box and ``reach`` as many images as needed are taken. Otherwise one image is,
+    and ``valid`` tells whether that was enough: ``reach`` below half the width of the box.
+    """
+    number, dimension = structure.number, structure.dimension
+    images = _images(structure, reach)
+    others = np.tile(np.arange(number), (number, 1))
+    index = np.tile(others, (1, len(images)))
+    extra = np.repeat(images, number, axis=0)
+    mask = (index != np.arange(number)[:, None]) | extra.any(axis=1)[None]
+    position = jax.lax.stop_gradient(jnp.asarray(structure.position))
+    difference = position[index] - position[:, None]
+    shift = space.nearest_image(structure, difference) + extra[None].astype(position.dtype)
+    valid = jnp.asarray(True)
+    if len(images) == 1 and any(structure.boundary):
+        half = jnp.where(np.array(structure.boundary), space.widths(structure.box), jnp.inf) / 2
+        valid = jax.lax.stop_gradient(jnp.max(jnp.asarray(reach)) <= jnp.min(half))
+    return NeighborList(index.astype(np.int32), shift, mask, None, position, np.inf, valid)
+
+
+def _wrap(structure: Structure, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not any(structure.boundary):
+        return position, np.zeros(position.shape, int)
+    box = np.asarray(structure.box, float)
+    wraps = np.floor(position @ np.linalg.inv(box)).astype(int) * np.array(structure.boundary)
+    return position - wraps @ box, wraps
+
+
+def _ghosts(
+    structure: Structure, wrapped: np.ndarray, longest: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All images that can lie within ``longest`` of the home box: positions, owners, edges."""
+    number, dimension = wrapped.shape
+    home = np.zeros((number, dimension), int)
+    if not any(structure.boundary):
+        return wrapped, np.arange(number), home
+    box = np.asarray(structure.box, float)
+    reduced = longest * np.linalg.norm(np.linalg.inv(box), axis=0)
+    counts = np.where(structure.boundary, np.ceil(reduced), 0)
+    if np.prod(2 * counts + 1) * number > MAX_ENTRIES:
+        raise CutoffTooLong(
+            f"the interaction reaches {longest:.6g}, {reduced.max():.3g} times the width of the box:"
+            " are the units of cutoff and box the same?"
+        )
+    fraction = wrapped @ np.linalg.inv(box)
+    ghosts, owners, edges = [wrapped], [np.arange(number)], [home]
+    for image in itertools.product(*(range(-int(c), int(c) + 1) for c in counts)):
+        if not any(image):
+            continue
+        # Free edges are not bounded by the box: only periodic ones decide what is near.
+        near = (fraction + image > -reduced) & (fraction + image < 1 + reduced)
+        near |= ~np.array(structure.boundary)
+        chosen = np.flatnonzero(near.all(axis=1))
+        ghosts.append(wrapped[chosen] + np.array(image) @ box)
+        owners.append(chosen)
+        edges.append(np.tile(image, (len(chosen), 1)))
+    return np.concatenate(ghosts), np.concatenate(owners), np.concatenate(edges)
+
+
+def _close_pairs(
+    points: np.ndarray, others: np.ndarray, longest: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(i, j) with ``|points[i] - others[j]| < longest``; ``others`` begins with ``points``."""
+    if not np.isfinite(longest):
+        if len(points) * len(others) > MAX_ENTRIES:
+            raise CutoffTooLong(
+                f"{len(points)} particles without a cutoff make {len(points) ** 2:.2g} pairs: set one"
+            )
+        row, column = np.indices((len(points), len(others))).reshape(2, -1)
+        return row, column
+    if len(points) * len(others) <= BRUTE_FORCE:
+        squared = sum((points[:, None, k] - others[None, :, k]) ** 2 for k in range(points.shape[1]))
+        return np.nonzero(squared < longest**2)
+    from scipy.spatial import cKDTree  # 0.2 s to import: only large systems pay for it
+
+    tree = cKDTree(others)
+    entries = cKDTree(points).count_neighbors(tree, longest)
+    if entries > MAX_ENTRIES:
+        raise CutoffTooLong(
+            f"a range of {longest:.6g} gives {entries / len(points):.0f} neighbours a particle,"
+            f" {entries:.2g} in all: are the units of cutoff and positions the same?"
+        )
+    pairs = tree.query_pairs(longest, output_type="ndarray")
+    forward = pairs[pairs[:, 0] < len(points)]
+    backward = pairs[pairs[:, 1] < len(points)][:, ::-1]
+    return tuple(np.concatenate([forward, backward]).T)  # type: ignore[return-value]
+
+
+def _rows(
+    structure: Structure,
+    row: np.ndarray,
+    neighbor: np.ndarray,
+    shift: np.ndarray,
+    bond: np.ndarray | None,
+    skin: float,
+    slots: int,
+) -> NeighborList:
+    """Pad the sorted entries to rows of one length, rounded up so that few shapes are compiled."""
+    number, dimension = structure.number, structure.dimension
+    filled = np.bincount(row, minlength=number)
+    width = max(slots, _rounded(int(filled.max(initial=0))))
+    place = np.arange(len(row)) - np.repeat(np.cumsum(filled) - filled, filled)
+    index = np.tile(np.arange(number, dtype=np.int32)[:, None], (1, width))
+    mask = np.zeros((number, width), bool)
+    shifts = np.zeros((number, width, dimension))
+    index[row, place], mask[row, place], shifts[row, place] = neighbor, True, shift
+    bonds = None
+    if bond is not None:
+        bonds = np.zeros((number, width), np.int32)
+        bonds[row, place] = bond
+    reference = structure.position
+    if isinstance(reference, np.ndarray | jax.Array):
+        shifts = shifts.astype(reference.dtype)
+    return NeighborList(index, shifts, mask, bonds, reference, skin, np.asarray(True))
+
+
+def _rounded(width: int) -> int:
+    """The next of 4, 8, 12, 16, 24, 32, 48, 64, ...: at most half of it empty."""
+    step = 4
+    while 4 * step < width:
+        step *= 2
+    return max(4, -(-width // step) * step)
+
+
+def _images(structure: Structure, reach: Any) -> np.ndarray:
+    """Images to try around the nearest one: none when ``reach`` or the box has no value yet."""
+    dimension = structure.dimension
+    unknown = isinstance(reach, jax.core.Tracer) or isinstance(structure.box, jax.core.Tracer)
+    if unknown or not any(structure.boundary):
+        return np.zeros((1, dimension), int)
+    longest = float(np.max(np.asarray(reach)))
+    if not np.isfinite(longest):
+        raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
+    across = np.asarray(space.widths(structure.box))
+    # The nearest image by rounding is off by at most half a width, hence the one added.
+    counts = np.where(longest <= across / 2, 0, np.ceil(longest / across + 0.5)).astype(int)
+    counts = np.where(structure.boundary, counts, 0)
+    return np.array(list(itertools.product(*(range(-c, c + 1) for c in counts))))

@@ -1,0 +1,90 @@
+"""What is measured on a system: each a function of the system alone, so that it can be derived.
+
+The command line, the files and ``sensitivity`` read ``OBSERVABLES``: those that are defined for
+every system of the kind the predicate accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsens.particles import neighbors as neighbor_lists
+from simsens.particles import space
+from simsens.particles import system as systems
+from simsens.particles.system import System
+
+
+def energy(system: System, neighbors: neighbor_lists.NeighborList | None = None) -> Any:
+    """The potential energy."""
+    return systems.energy(system, neighbors)
+
+
+def pressure(system: System, neighbors: neighbor_lists.NeighborList | None = None) -> Any:
+    r"""The pressure at rest, :math:`p = -\partial E / \partial V` under uniform scaling of all lengths.
+
+    With the box and all positions scaled by ``1 + s``: ``p = -(dE/ds) / (d V)``.
+
+    Raises:
+        ValueError: free space has no pressure.
+
+    Example:
+        >>> from simsens.particles.potentials import SoftSphere
+        >>> from simsens.particles.structure import Structure
+        >>> square = System(Structure([[0.0, 0.0]], box=0.8), SoftSphere(diameter=1.0))
+        >>> round(float(pressure(square)), 12)  # four contacts of overlap 0.2
+        0.25
+    """
+    structure = system.structure
+    volume = space.volume(structure)
+    listed = systems.list_neighbors(system) if neighbors is None else neighbors
+    position, box = jnp.asarray(structure.position), jnp.asarray(structure.box)
+
+    def scaled(s: Any) -> Any:
+        stretched = structure.__class__(
+            position * (1 + s),
+            structure.species,
+            box * (1 + s),
+            structure.boundary,
+            structure.fixed,
+            structure.species_names,
+        )
+        return systems.energy(System(stretched, system.potential), listed)
+
+    zero = jnp.zeros((), position.dtype)
+    slope = jax.jvp(scaled, (zero,), (jnp.ones_like(zero),))[1]
+    return -slope / (structure.dimension * volume)
+
+
+def distance(system: System, first: int, second: int) -> Any:
+    """The distance between two particles, at the nearest image."""
+    position = jnp.asarray(system.structure.position)
+    between = space.displacement(system.structure)(position[second], position[first])
+    return jnp.sqrt(jnp.sum(between**2))
+
+
+def packing_fraction(system: System) -> Any:
+    """The volume of the particles over that of the box, overlaps counted twice.
+
+    Defined where the potential has a diameter by species or for all (``SoftSphere``).
+    """
+    structure = system.structure
+    sigma = jnp.asarray(system.potential.tables(structure.species_names)["sigma"])
+    species = np.asarray(structure.species)
+    own = sigma[species, species] if sigma.ndim else jnp.full(len(species), sigma)
+    ball = jnp.pi / 4 * own**2 if structure.dimension == 2 else jnp.pi / 6 * own**3
+    return jnp.sum(ball) / space.volume(structure)
+
+
+def _in_a_box(system: System) -> bool:
+    return system.structure.box is not None and all(system.structure.boundary)
+
+
+OBSERVABLES: dict[str, tuple[Callable[..., Any], Callable[[System], bool]]] = {
+    "energy": (energy, lambda system: True),
+    "pressure": (pressure, _in_a_box),
+}

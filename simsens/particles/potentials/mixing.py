@@ -1,0 +1,65 @@
+"""From the fields of a potential to tables over pairs of species.
+
+A field is one number for all, a dict by species (``{"A": 1.0, "B": 0.6}``, mixed by a rule), or a
+dict by pairs of species (``{"A,A": 1.0, "A,B": 0.7, "B,B": 0.6}``, nothing mixed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+
+class UnknownSpecies(ValueError):
+    """A structure holds a species for which the potential has no number, or the other way round."""
+
+
+def arithmetic(a: Any, b: Any) -> Any:
+    """``(a + b) / 2``: lengths of hard cores add (Lorentz)."""
+    return (a + b) / 2
+
+
+def geometric(a: Any, b: Any) -> Any:
+    """``sqrt(a b)``: depths of wells multiply (Berthelot)."""
+    return jnp.sqrt(a * b)
+
+
+def by_names(value: Any) -> Any:
+    """A field as it is kept: pair keys ``("A", "B")`` become ``"A,B"``, numbers stay numbers."""
+    if isinstance(value, Mapping):
+        return {",".join(k) if isinstance(k, tuple) else k: v for k, v in value.items()}
+    return value
+
+
+def table(
+    value: Any, species: Sequence[str], rule: Callable[[Any, Any], Any], field: str
+) -> Any:
+    """The field over pairs of species, ``[species, species]``, or the one number for all.
+
+    Raises:
+        UnknownSpecies: a species without a number; the message names both sides.
+    """
+    if not isinstance(value, Mapping):
+        return jnp.asarray(value)
+    if any("," in key for key in value):
+        return jnp.stack([jnp.stack([_pair(value, a, b, field) for b in species]) for a in species])
+    missing = [s for s in species if s not in value]
+    if missing:
+        raise UnknownSpecies(
+            f"the structure holds species {', '.join(missing)}, but {field} is given for"
+            f" {', '.join(value) or 'none'}: add {field}[{missing[0]}]"
+        )
+    single = jnp.stack([jnp.asarray(value[s]) for s in species])
+    return rule(single[:, None], single[None, :])
+
+
+def _pair(value: Mapping[str, Any], a: str, b: str, field: str) -> Any:
+    for key in (f"{a},{b}", f"{b},{a}"):
+        if key in value:
+            return jnp.asarray(value[key])
+    raise UnknownSpecies(
+        f"the structure holds the pair {a},{b}, but {field} is given for {', '.join(value)}:"
+        f" add {field}[{a},{b}]"
+    )
