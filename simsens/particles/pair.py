@@ -29,7 +29,7 @@ def gather(potential: Any, structure: Structure, neighbors: NeighborList) -> dic
         return {k: jnp.asarray(v)[neighbors.bond] if jnp.ndim(v) else v for k, v in tables.items()}
     species = jnp.asarray(structure.species)
     mine, theirs = species[:, None], species[neighbors.index]
-    return {k: v[mine, theirs] if jnp.ndim(v) else v for k, v in tables.items()}
+    return {k: jnp.asarray(v)[mine, theirs] if jnp.ndim(v) else v for k, v in tables.items()}
 
 
 def separation(structure: Structure, position: Any, neighbors: NeighborList) -> tuple[Any, Any]:
@@ -44,11 +44,11 @@ def separation(structure: Structure, position: Any, neighbors: NeighborList) -> 
 def energy(
     potential: Any, structure: Structure, position: Any, neighbors: NeighborList
 ) -> Any:
-    """The total energy, a scalar; NaN when a traced list is not valid."""
+    """The total energy, a scalar; NaN at positions that are NaN or beyond a traced list."""
     numbers = gather(potential, structure, neighbors)
     _, r = separation(structure, position, neighbors)
     each = jnp.where(neighbors.mask, potential.pair_energy(r, **numbers), 0)
-    return jnp.where(neighbors.valid, jnp.sum(each) / 2, jnp.nan)
+    return jnp.where(_sound(position, neighbors), jnp.sum(each) / 2, jnp.nan)
 
 
 def force(
@@ -63,10 +63,33 @@ def force(
         numbers = gather(potential, structure, neighbors)
     d, r = separation(structure, position, neighbors)
     slope = slopes(potential, r, numbers)
-    pull = jnp.where(neighbors.mask & neighbors.valid, slope / r, jnp.where(neighbors.valid, 0, jnp.nan))
-    return jnp.sum(pull[..., None] * d, axis=1)
+    pull = jnp.where(neighbors.mask, slope / r, 0)
+    total = jnp.sum(pull[..., None] * d, axis=1)
+    return jnp.where(_sound(position, neighbors), total, jnp.nan)
+
+
+def _sound(position: Any, neighbors: NeighborList) -> Any:
+    """Whether an energy can be told: cutoffs compare, and NaN compares as out of reach."""
+    return neighbors.valid & jnp.isfinite(jnp.sum(position))
 
 
 def slopes(potential: Any, r: Any, numbers: dict[str, Any]) -> Any:
     """``phi'(r)``: the pair energy is elementwise, so one tangent of ones differentiates it."""
     return jax.jvp(lambda s: potential.pair_energy(s, **numbers), (r,), (jnp.ones_like(r),))[1]
+
+
+def stiffness_blocks(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
+    r"""Second derivatives of the pair energies, ``[particle, slot, dimension, dimension]``.
+
+    .. math:: k_{ik} = \phi'' \, n n^T + \frac{\phi'}{r} (1 - n n^T), \qquad n = d / r .
+
+    The Hessian has :math:`-k_{ik}` at (i, j) and the sum of a row's blocks at (i, i).
+    """
+    numbers = gather(potential, structure, neighbors)
+    d, r = separation(structure, position, neighbors)
+    slope, curvature = jax.jvp(lambda s: slopes(potential, s, numbers), (r,), (jnp.ones_like(r),))
+    keep = jnp.where(_sound(position, neighbors), neighbors.mask, jnp.nan)
+    tension = (slope / r * keep)[..., None, None]
+    along = (curvature * keep)[..., None, None] - tension
+    n = d / r[..., None]
+    return along * n[..., :, None] * n[..., None, :] + tension * jnp.eye(structure.dimension)

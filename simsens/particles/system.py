@@ -18,6 +18,7 @@ from simsens.particles import neighbors as neighbor_lists
 from simsens.particles import pair, parameters
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.potentials import EnergyFunction, HarmonicBonds
+from simsens.particles.potentials.errors import InvalidPotential
 from simsens.particles.structure import Structure
 
 
@@ -77,7 +78,7 @@ def list_neighbors(system: System, skin: float = 0.0, slots: int = 0) -> Neighbo
     if isinstance(potential, HarmonicBonds):
         highest = int(potential.bonds.pairs.max())
         if highest >= structure.number:
-            raise ValueError(f"a bond names particle {highest}, but there are {structure.number}")
+            raise InvalidPotential(f"a bond names particle {highest}, but there are {structure.number}")
         return neighbor_lists.list_bonds(structure, potential.bonds.pairs)
     reach = potential.reach(potential.tables(structure.species_names))
     if is_traced((structure, reach)):

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from simsens.particles.potentials.errors import InvalidPotential
 MODES = ("smooth", "shift", "truncate")
 
 
@@ -24,16 +25,16 @@ def check(cutoff: float | None, onset: float | None, mode: str) -> None:
     """Refuse an end that is none.
 
     Raises:
-        ValueError: unknown mode, or onset and cutoff out of order.
+        InvalidPotential: unknown mode, or onset and cutoff out of order.
     """
     if mode not in MODES:
-        raise ValueError(f"unknown mode {mode!r} of the cutoff; known are {', '.join(MODES)}")
+        raise InvalidPotential(f"unknown mode {mode!r} of the cutoff; known are {', '.join(MODES)}")
     if cutoff is not None and not cutoff > 0:
-        raise ValueError(f"the cutoff must be a positive length; got {cutoff}")
+        raise InvalidPotential(f"the cutoff must be a positive length; got {cutoff}")
     if onset is not None and cutoff is None:
-        raise ValueError("an onset needs a cutoff")
+        raise InvalidPotential("an onset needs a cutoff")
     if onset is not None and cutoff is not None and not 0 < onset < cutoff:
-        raise ValueError(f"the onset must lie between 0 and the cutoff {cutoff}; got {onset}")
+        raise InvalidPotential(f"the onset must lie between 0 and the cutoff {cutoff}; got {onset}")
 
 
 def reach(cutoff: float | None) -> float:

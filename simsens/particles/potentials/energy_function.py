@@ -25,15 +25,12 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from simsens.particles import space
+from simsens.particles import jax_md_door, space
+from simsens.particles.potentials.errors import InvalidPotential
 from simsens.particles.structure import Structure
 
 MAKERS = ("displacement", "displacement_or_metric", "displacement_fn")
 GIVEN = ("displacement", "box", "species", "structure")
-
-
-class InvalidEnergy(ValueError):
-    """The function is not an energy; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class EnergyFunction:
         parameters: numbers by name; those not given keep the function's own defaults.
 
     Raises:
-        InvalidEnergy: a parameter the function does not take.
+        InvalidPotential: a parameter the function does not take.
 
     Example:
         >>> def springs(position, displacement, length=1.0):
@@ -67,7 +64,7 @@ class EnergyFunction:
         unknown = [k for k in self.parameters if k not in taken or k in GIVEN]
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
             known = ", ".join(defaults) or "none"
-            raise InvalidEnergy(
+            raise InvalidPotential(
                 f"unknown parameter {unknown[0]!r} of the energy {_name(self.function)}; known are {known}"
             )
         object.__setattr__(self, "parameters", {**defaults, **self.parameters})
@@ -77,13 +74,14 @@ class EnergyFunction:
         """Load ``package.module:function`` or ``path/to/file.py:function``.
 
         Raises:
-            InvalidEnergy: no such module, file or function.
+            InvalidPotential: no such module, file or function.
         """
         place, _, name = reference.rpartition(":")
+        jax_md_door.open_door()
         module = _module(place)
         function = getattr(module, name, None)
         if not callable(function):
-            raise InvalidEnergy(f"{place} has no function {name!r}")
+            raise InvalidPotential(f"{place} has no function {name!r}")
         return cls(function, dict(parameters or {}))
 
     def energy(self, structure: Structure, position: Any) -> Any:
@@ -102,7 +100,7 @@ class EnergyFunction:
             given = {name: make() for name, make in offered.items() if name in taken}
             value = self.function(position, **given, **self.parameters)
         if getattr(value, "shape", None) != ():
-            raise InvalidEnergy(
+            raise InvalidPotential(
                 f"the energy {_name(self.function)} must return one number; it returned"
                 f" {getattr(value, 'shape', type(value).__name__)}"
             )
@@ -128,19 +126,19 @@ def _module(place: str) -> Any:
         try:
             return importlib.import_module(place)
         except ImportError as error:
-            raise InvalidEnergy(f"cannot import the module {place!r}: {error}") from error
+            raise InvalidPotential(f"cannot import the module {place!r}: {error}") from error
     path = Path(place)
     if not path.is_file():
-        raise InvalidEnergy(f"no such file: {place}")
+        raise InvalidPotential(f"no such file: {place}")
     spec = importlib.util.spec_from_file_location(f"simsens_user_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise InvalidEnergy(f"cannot read {place} as Python")
+        raise InvalidPotential(f"cannot read {place} as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise InvalidEnergy(f"{place} fails when imported: {error!r}") from error
+        raise InvalidPotential(f"{place} fails when imported: {error!r}") from error
     return module
 
 

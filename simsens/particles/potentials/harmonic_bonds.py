@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from simsens.particles import neighbors, space
+from simsens.particles.potentials.errors import InvalidPotential
 from simsens.particles.structure import Structure
 
 
@@ -24,9 +25,9 @@ class BondTable:
         """Take ``[bond, 2]`` particle indices."""
         self.pairs = np.array(pairs, np.int64, ndmin=2)
         if self.pairs.shape[1] != 2 or not len(self.pairs):
-            raise ValueError(f"bonds must be pairs of particle indices; got shape {np.shape(pairs)}")
+            raise InvalidPotential(f"bonds must be pairs of particle indices; got shape {np.shape(pairs)}")
         if (self.pairs[:, 0] == self.pairs[:, 1]).any() or self.pairs.min() < 0:
-            raise ValueError("a bond must join two different particles, counted from 0")
+            raise InvalidPotential("a bond must join two different particles, counted from 0")
         self.pairs.setflags(write=False)
         self._hash = hash(self.pairs.tobytes())
 
@@ -53,7 +54,7 @@ class HarmonicBonds:
         length: rest length, one for all or ``[bond]``.
 
     Raises:
-        ValueError: a bond to itself, or as many numbers as neither one nor the bonds.
+        InvalidPotential: a bond to itself, or as many numbers as neither one nor the bonds.
 
     Example:
         >>> chain = HarmonicBonds(bonds=[[0, 1], [1, 2]], stiffness=[1.0, 3.0], length=1.0)
@@ -74,7 +75,7 @@ class HarmonicBonds:
             value = getattr(self, field)
             if isinstance(value, (list, tuple, np.ndarray)):
                 if np.shape(value) not in ((), (len(self.bonds),)):
-                    raise ValueError(
+                    raise InvalidPotential(
                         f"{field} needs one number or one for each of {len(self.bonds)} bonds;"
                         f" got shape {np.shape(value)}"
                     )
@@ -87,15 +88,15 @@ class HarmonicBonds:
         """Bond all pairs closer than ``cutoff``; at rest as they stand when no length is given.
 
         Raises:
-            ValueError: no pair is that close.
+            InvalidPotential: no pair is that close.
         """
         near = neighbors.list_pairs(structure, cutoff)
         row, slot = np.nonzero(near.mask & (np.arange(structure.number)[:, None] < near.index))
         pairs = np.stack([row, near.index[row, slot]], axis=1)
         if not len(pairs):
-            raise ValueError(f"no two particles are closer than the bond cutoff {cutoff}")
+            raise InvalidPotential(f"no two particles are closer than the bond cutoff {cutoff}")
         if len(np.unique(pairs, axis=0)) < len(pairs):
-            raise ValueError(
+            raise InvalidPotential(
                 f"the bond cutoff {cutoff} reaches several images of one particle: use a larger box"
             )
         if length is None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-
-class UnknownSpecies(ValueError):
-    """A structure holds a species for which the potential has no number, or the other way round."""
+from simsens.particles.potentials.errors import UnknownSpecies
 
 
 def arithmetic(a: Any, b: Any) -> Any:
@@ -23,7 +23,7 @@ def arithmetic(a: Any, b: Any) -> Any:
 
 def geometric(a: Any, b: Any) -> Any:
     """``sqrt(a b)``: depths of wells multiply (Berthelot)."""
-    return jnp.sqrt(a * b)
+    return (a * b) ** 0.5
 
 
 def by_names(value: Any) -> Any:
@@ -42,23 +42,26 @@ def table(
         UnknownSpecies: a species without a number; the message names both sides.
     """
     if not isinstance(value, Mapping):
-        return jnp.asarray(value)
+        return value if isinstance(value, (jax.Array, jax.core.Tracer)) else np.asarray(value)
+    # Plain numbers make a NumPy table: nothing to compile before the first list of neighbours.
+    numbers = jnp if any(isinstance(v, jax.Array) for v in value.values()) else np
     if any("," in key for key in value):
-        return jnp.stack([jnp.stack([_pair(value, a, b, field) for b in species]) for a in species])
+        rows = [[_pair(value, a, b, field) for b in species] for a in species]
+        return numbers.stack([numbers.stack([numbers.asarray(v) for v in row]) for row in rows])
     missing = [s for s in species if s not in value]
     if missing:
         raise UnknownSpecies(
             f"the structure holds species {', '.join(missing)}, but {field} is given for"
             f" {', '.join(value) or 'none'}: add {field}[{missing[0]}]"
         )
-    single = jnp.stack([jnp.asarray(value[s]) for s in species])
+    single = numbers.stack([numbers.asarray(value[s]) for s in species])
     return rule(single[:, None], single[None, :])
 
 
 def _pair(value: Mapping[str, Any], a: str, b: str, field: str) -> Any:
     for key in (f"{a},{b}", f"{b},{a}"):
         if key in value:
-            return jnp.asarray(value[key])
+            return value[key]
     raise UnknownSpecies(
         f"the structure holds the pair {a},{b}, but {field} is given for {', '.join(value)}:"
         f" add {field}[{a},{b}]"

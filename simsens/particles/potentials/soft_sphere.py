@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from simsens.particles.potentials import mixing
+from simsens.particles.potentials.errors import InvalidPotential
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SoftSphere:
         object.__setattr__(self, "diameter", mixing.by_names(self.diameter))
         object.__setattr__(self, "epsilon", mixing.by_names(self.epsilon))
         if not self.alpha >= 2:
-            raise ValueError(f"alpha must be at least 2 (a force needs a slope); got {self.alpha}")
+            raise InvalidPotential(f"alpha must be at least 2 (a force needs a slope); got {self.alpha}")
 
     def tables(self, species: Sequence[str]) -> dict[str, Any]:
         """``sigma`` and ``epsilon`` over pairs of species."""

@@ -1,0 +1,99 @@
+r"""The Hessian of a system: its products, its dense form, its rigid modes.
+
+The Hessian is symmetric and singular. Particles that do not move (fixed ones, rattlers where asked
+for) are masked: their rows and columns are zero. What remains has the *rigid modes* in its null
+space: translations when nothing is fixed, and rotations in free space.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsens.particles import pair
+from simsens.particles import system as systems
+from simsens.particles.neighbors import NeighborList
+from simsens.particles.structure import Structure
+from simsens.particles.system import System
+
+RIGID = 1e-6  # a rigid motion is a zero mode when its curvature is below this fraction of the top
+
+
+def product(system: System, neighbors: NeighborList | None, mobile: Any, v: Any) -> Any:
+    """Hessian times ``v [particle, dimension]``: minus the tangent of the force along v."""
+    mask = mobile[:, None]
+
+    def force(position: Any) -> Any:
+        return systems.force(system.with_position(position), neighbors)
+
+    position = jnp.asarray(system.structure.position)
+    return -(mask * jax.jvp(force, (position,), (mask * v,))[1])
+
+
+def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
+    """The masked Hessian ``[n, n]`` with ``n = particles x dimension``."""
+    position = jnp.asarray(system.structure.position)
+    number, dimension = position.shape
+    n = number * dimension
+    if neighbors is None:
+        matrix = jax.hessian(lambda x: systems.energy(system.with_position(x)))(position)
+        matrix = matrix.reshape(n, n)
+    else:
+        blocks = pair.stiffness_blocks(system.potential, system.structure, position, neighbors)
+        rows = jnp.arange(number)
+        matrix = jnp.zeros((number, number, dimension, dimension), blocks.dtype)
+        matrix = matrix.at[rows[:, None], neighbors.index].add(-blocks)
+        matrix = matrix.at[rows, rows].add(blocks.sum(axis=1))
+        matrix = matrix.transpose(0, 2, 1, 3).reshape(n, n)
+    mask = jnp.repeat(mobile, dimension)
+    return jnp.where(mask[:, None] & mask[None], matrix, 0)
+
+
+def rigid_modes(structure: Structure, mobile: Any) -> Any:
+    """Orthonormal motions ``[mode, n]`` that may cost no energy: translations, free rotations.
+
+    Rotations exist in a plane whose two axes are both free. Motions that vanish, as the rotation of
+    a line of particles about itself, come out as rows of zeros.
+    """
+    position = jnp.asarray(structure.position)
+    dimension = structure.dimension
+    mask = jnp.asarray(mobile, position.dtype)[:, None]
+    axes = np.eye(dimension)
+    centre = jnp.sum(mask * position, axis=0) / jnp.maximum(jnp.sum(mask), 1)
+    arm = position - centre
+    motions = [mask * axes[k] for k in range(dimension)]
+    for j in range(dimension):
+        for k in range(j):
+            if not (structure.boundary[j] or structure.boundary[k]):
+                motions.append(mask * (arm[:, j, None] * axes[k] - arm[:, k, None] * axes[j]))
+    rows = jnp.stack([m.reshape(-1) for m in motions])
+    u, size, v = jnp.linalg.svd(rows / jnp.maximum(jnp.linalg.norm(rows, axis=1), 1e-300)[:, None],
+                                full_matrices=False)
+    return jnp.where((size > 1e-8)[:, None], v, 0)
+
+
+def confirmed(modes: Any, apply: Any, top: Any) -> Any:
+    """The rigid modes that truly cost nothing; the others (an outer field, a wall) become zero rows."""
+    cost = jnp.linalg.norm(jax.vmap(apply)(modes), axis=1)
+    return jnp.where((cost <= RIGID * top)[:, None], modes, 0)
+
+
+def largest_curvature(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
+    """The largest absolute eigenvalue of the Hessian, from 16 power iterations (never above it)."""
+    shape = jnp.shape(system.structure.position)
+    # Cosines of incommensurate phases: no symmetry of a crystal makes this start orthogonal to the top.
+    phase = jnp.arange(shape[0] * shape[1], dtype=jnp.asarray(system.structure.position).dtype)
+    start = jnp.cos(phase * 2.399963 + 0.1 * jnp.cos(phase * phase)).reshape(shape)
+
+    def iterate(_: int, state: Any) -> Any:
+        v, _ = state
+        image = product(system, neighbors, mobile, v)
+        size = jnp.linalg.norm(image)
+        return image / jnp.where(size > 0, size, 1), size
+
+    start = start * mobile[:, None]
+    start = start / jnp.maximum(jnp.linalg.norm(start), 1e-300)
+    return jax.lax.fori_loop(0, 16, iterate, (start, jnp.zeros((), start.dtype)))[1]

@@ -1,0 +1,303 @@
+r"""Relax a structure: move the particles until the force on each is at most ``fmax``.
+
+The steps are jax-md's FIRE or gradient descent (``descent``). This driver decides when to stop and
+says why: converged, out of steps, stalled, not a number, or asked to. It renews the list of
+neighbours when a particle has moved half its skin, and bounds the largest move of a particle.
+
+Tight tolerances are reached by Newton's method once FIRE is near, :math:`x \leftarrow x - H^+ \nabla
+E`, through the same linear solver as the sensitivities. A Newton step is kept only when it lowers
+the largest force on a fresh list; otherwise FIRE goes on. Contact changes and saddles are where
+it is not kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsens.particles import space
+from simsens.particles import structure as structures
+from simsens.particles import system as systems
+from simsens.particles.neighbors import NeighborList
+from simsens.particles.potentials import EnergyFunction
+from simsens.particles.structure import InvalidStructure
+from simsens.particles.system import System
+from simsens.response import descent, hessian
+from simsens.response.curvature import Curvature
+from simsens.response.equilibrium import Equilibrium, NotConverged
+
+NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton steps
+NEWTON_REACH = 1e4  # ... once the largest force is within this factor of the tolerance
+PATIENCE = 10_000  # steps without a fall of the largest force by one percent
+CHUNK_SECONDS = 0.5  # how often a long run reports
+
+Progress = Callable[[int, float, float], bool | None]
+
+
+class UnreachableTolerance(ValueError):
+    """The tolerance lies below the rounding error of the forces."""
+
+
+def relax(
+    system: System,
+    optimizer: str = "fire",
+    fmax: float = 1e-6,
+    steps: int = 100_000,
+    *,
+    fixed: Any = None,
+    max_move: float | None = None,
+    solver: str = "auto",
+    throw: bool = True,
+    progress: Progress | None = None,
+) -> Equilibrium:
+    r"""Move the particles to a minimum of the energy: :math:`\max_i |f_i| \le` ``fmax``.
+
+    Args:
+        system: structure and potential, with values (see ``relaxed`` for traced ones).
+        optimizer: ``"fire"`` or ``"gd"``, both jax-md's.
+        fmax: largest force on any free particle, in the potential's energy over length. Below
+            1e-6 the run finishes with guarded Newton steps.
+        steps: the budget.
+        fixed: indices or mask of particles that do not move; the structure's own by default.
+        max_move: largest displacement of a particle in a step, a tenth of their spacing by default.
+        solver: of the Newton steps, ``"auto"``, ``"dense"`` or ``"cg"``.
+        throw: whether not converging is an error.
+        progress: called with ``(step, energy, max_force)`` now and then; a true value stops the run.
+
+    Returns:
+        The equilibrium, which says by which criterion the run ended.
+
+    Raises:
+        NotConverged: with the state that was reached, unless ``throw=False``.
+        InvalidStructure: the input cannot be simulated.
+        UnreachableTolerance: rounding in this precision makes larger forces than ``fmax``.
+
+    Example:
+        >>> from simsens.particles.potentials import LennardJones
+        >>> from simsens.particles.structure import Structure
+        >>> dimer = System(Structure([[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]), LennardJones())
+        >>> equilibrium = relax(dimer, fmax=1e-10)
+        >>> round(equilibrium.energy, 10), equilibrium.converged
+        (-1.0, True)
+    """
+    if optimizer not in descent.OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(descent.OPTIMIZERS)}")
+    if not fmax > 0 or steps < 0:
+        raise ValueError(f"fmax must be positive and steps not negative; got {fmax} and {steps}")
+    if systems.is_traced(system):
+        raise TypeError("relax needs values, not traced arrays: use relaxed inside jit, vmap and grad")
+    if fixed is not None:
+        system = System(system.structure.with_fixed(fixed), system.potential)
+    run = _Run(system, optimizer, fmax, steps, max_move, solver, progress)
+    equilibrium = run.equilibrium(run.descend())
+    if throw and not equilibrium.converged:
+        raise NotConverged(_advice(equilibrium, steps), equilibrium)
+    return equilibrium
+
+
+def mobile_mask(structure: structures.Structure) -> np.ndarray:
+    """Mask ``[particle]`` of those not fixed."""
+    if structure.fixed is None:
+        return np.ones(structure.number, bool)
+    return ~np.asarray(structure.fixed)
+
+
+@partial(jax.jit, static_argnames="optimizer")
+def _advance(system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str) -> Any:
+    stiffness, target, max_move, budget = bounds
+    moved = descent.advance(
+        system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer
+    )
+    at = system.with_position(moved.position)
+    return moved, systems.energy(at, neighbors), hessian.largest_curvature(at, neighbors, mobile)
+
+
+class _Run:
+    """One relaxation in progress: what is fixed about it, and what changes."""
+
+    def __init__(
+        self,
+        system: System,
+        optimizer: str,
+        fmax: float,
+        steps: int,
+        max_move: float | None,
+        solver: str,
+        progress: Progress | None,
+    ) -> None:
+        structures.check(system.structure)
+        dtype = jnp.asarray(system.structure.position).dtype
+        self.system = system.with_position(np.asarray(system.structure.position, dtype))
+        self.optimizer, self.fmax, self.steps, self.solver = optimizer, fmax, steps, solver
+        self.progress = progress
+        self.mobile = mobile_mask(system.structure)
+        self.start = np.asarray(self.system.structure.position)
+        spacing = space.spacing(system.structure)
+        self.max_move = 0.1 * spacing if max_move is None else max_move
+        self.skin = max(0.3 * spacing, 2.5 * self.max_move)
+        self.history: list[tuple[float, float, float]] = []
+        self.neighbors: NeighborList | None = None
+        self.renew(self.start)
+
+    def renew(self, position: Any) -> None:
+        """List the neighbours afresh at these positions, in rows no shorter than before."""
+        slots = 0 if self.neighbors is None else self.neighbors.index.shape[1]
+        at = self.system.with_position(np.asarray(position))
+        self.neighbors = systems.list_neighbors(at, self.skin, slots)
+
+    def survey(self, position: Any) -> tuple[float, float, float]:
+        """Energy, largest force, largest curvature at these positions."""
+        motion, energy, top = self.advance(descent.at_rest(position), 1.0, self.fmax, 0)
+        return float(energy), float(motion.max_force), float(top)
+
+    def advance(self, motion: descent.Motion, top: float, target: float, budget: int) -> Any:
+        """Some steps: the motion, its energy, its largest curvature. One program serves all calls."""
+        bounds = (top, target, self.max_move, budget)
+        return _advance(
+            self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer
+        )
+
+    def descend(self) -> tuple[np.ndarray, int, str]:
+        """Run to the end: positions, steps, and the criterion that ended it."""
+        position = self.start
+        energy, force, top = self.survey(position)
+        self._check_start(energy, force, top)
+        if self._report(0, energy, force):
+            return position, 0, "stopped on request"
+        newton = self.fmax < NEWTON_BELOW
+        target = self.fmax * NEWTON_REACH if newton else self.fmax
+        motion, chunk = descent.at_rest(position), 20
+        best, best_step = np.inf, 0
+        while True:
+            if force <= self.fmax:
+                return position, int(motion.steps), "max force <= fmax"
+            if newton and force <= target:
+                position, force, taken = self._newton(position, force, int(motion.steps))
+                if force <= self.fmax:
+                    return position, int(motion.steps) + taken, "max force <= fmax, by Newton steps"
+                if taken:  # FIRE starts anew from where Newton left it
+                    steps = jnp.asarray(int(motion.steps) + taken, jnp.int32)
+                    motion = replace(descent.at_rest(position), steps=steps)
+                target = max(force / 10, self.fmax)
+            left = self.steps - int(motion.steps)
+            if left <= 0:
+                return position, int(motion.steps), f"the budget of {self.steps} steps was spent"
+            began = time.perf_counter()
+            moved, energy, new_top = self.advance(motion, top, target, min(left, chunk))
+            force, stale = float(moved.max_force), bool(moved.stale)
+            if not np.isfinite(force):
+                return position, int(motion.steps), "the forces became infinite or not a number"
+            motion, top = moved, float(new_top) if float(new_top) > 0 else top
+            position = np.asarray(motion.position)
+            if stale:
+                self.renew(position)
+            elif time.perf_counter() - began < CHUNK_SECONDS:
+                chunk = min(2 * chunk, 2000)
+            if self._report(int(motion.steps), float(energy), force):
+                return position, int(motion.steps), "stopped on request"
+            if force < 0.99 * best:
+                best, best_step = force, int(motion.steps)
+            elif int(motion.steps) - best_step > PATIENCE:
+                return position, int(motion.steps), f"stalled: no progress in {PATIENCE} steps"
+
+    def _newton(self, position: np.ndarray, force: float, done: int) -> tuple[np.ndarray, float, int]:
+        """Guarded Newton steps; back come the positions, the largest force, the steps kept.
+
+        They go on below ``fmax`` as long as they pay: the last digits cost one solve, and every
+        digit of the minimum is a digit of its derivative.
+        """
+        taken = 0
+        while force > self.floor and done + taken < self.steps and taken < 20:
+            at = self.system.with_position(position)
+            curvature = Curvature(at, self.neighbors, self.mobile, self.solver)
+            if curvature.negative_modes:
+                break
+            move = np.asarray(curvature.solve(curvature.force[None]).value).reshape(position.shape)
+            if not np.linalg.norm(move, axis=1).max() <= self.max_move:
+                break
+            kept = self.neighbors
+            self.renew(position + move)
+            energy, size, _ = self.survey(position + move)
+            if not size < 0.5 * force:
+                self.neighbors = kept
+                break
+            position, force, taken = position + move, size, taken + 1
+            if self._report(done + taken, energy, force):
+                break
+        return position, force, taken
+
+    def _report(self, step: int, energy: float, force: float) -> bool:
+        self.history.append((step, energy, force))
+        return bool(self.progress and self.progress(step, energy, force))
+
+    def _check_start(self, energy: float, force: float, top: float) -> None:
+        if not (np.isfinite(energy) and np.isfinite(force) and np.isfinite(top)):
+            raise InvalidStructure(self._why_infinite())
+        dtype = self.start.dtype
+        extent = float(np.ptp(self.start, axis=0).max())
+        self.floor = 0.5 * float(np.finfo(dtype).eps) * top * max(extent, self.max_move)
+        if self.fmax < self.floor:
+            cure = (
+                "use float64 (--dtype float64; jax.config.update('jax_enable_x64', True))"
+                if dtype == np.float32
+                else "use a larger fmax"
+            )
+            raise UnreachableTolerance(
+                f"fmax {self.fmax:g} cannot be reached in {dtype}: rounding alone makes forces of"
+                f" about {self.floor:.1g}; {cure}"
+            )
+
+    def _why_infinite(self) -> str:
+        position = self.start
+        if not isinstance(self.system.potential, EnergyFunction) and self.neighbors is not None:
+            listed = self.neighbors
+            box = np.zeros((position.shape[1],) * 2)
+            if self.system.structure.box is not None:
+                box = np.asarray(self.system.structure.box)
+            d = position[listed.index] + np.asarray(listed.shift) @ box - position[:, None]
+            r = np.where(listed.mask, np.linalg.norm(d, axis=-1), np.inf)
+            i, k = np.unravel_index(np.argmin(r), r.shape)
+            return (
+                f"the energy is not finite: particles {i} and {int(listed.index[i, k])} are"
+                f" {r[i, k]:.3g} apart; move one of them (overlap at distance zero has no direction)"
+            )
+        return (
+            "the energy or its derivative is not finite at the start: check the energy function at"
+            " these positions (units? particles on top of each other?)"
+        )
+
+    def equilibrium(self, ended: tuple[np.ndarray, int, str]) -> Equilibrium:
+        """The record of the run, with the final energy and force on a fresh list."""
+        position, steps, criterion = ended
+        self.renew(position)
+        energy, force, _ = self.survey(position)
+        converged = force <= self.fmax
+        if self.history[-1][0] < steps or self.history[-1][2] != force:
+            self.history.append((steps, energy, force))
+        return Equilibrium(
+            system=self.system.with_position(position),
+            energy=energy,
+            max_force=force,
+            iterations=steps,
+            converged=converged,
+            criterion=criterion,
+            fmax=self.fmax,
+            optimizer=self.optimizer,
+            start=self.start,
+            history=np.array(self.history),
+        )
+
+
+def _advice(equilibrium: Equilibrium, steps: int) -> str:
+    cure = "more steps" if "budget" in equilibrium.criterion else "a better start or a larger fmax"
+    return (
+        f"not converged: {equilibrium.criterion}; max force {equilibrium.max_force:.3g} >"
+        f" fmax {equilibrium.fmax:g} after {equilibrium.iterations} steps; try {cure}"
+    )

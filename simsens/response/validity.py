@@ -1,0 +1,159 @@
+r"""How far a first derivative holds.
+
+*Contact radius.* The stiffness of a packing jumps when a contact opens or closes. With the gap
+:math:`g = r - \sigma` of each pair and its total derivative :math:`g' = dg/d\theta`, the first
+change is expected at
+
+.. math:: \delta_c = \min_{\text{pairs}} \left( -g / g' \right) > 0
+
+upwards, and the largest negative value downwards. Pairs with rattlers are left out: a particle
+that just touches would make every radius zero. Van Deen et al. (arXiv 1606.04799) find the first
+contact change predicted accurately by linear response.
+
+*One-percent step.* With the structure moved along its derivative and the parameter by
+:math:`\delta`, one more linear solve measures what first order misses,
+
+.. math:: \eta(\delta) = \| H^+ \nabla E(x + \delta J, \theta + \delta) \| / \| \delta J \| ,
+
+which grows linearly in :math:`\delta`: one evaluation tells where it reaches 0.01.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsens.particles import contacts, space
+from simsens.particles.neighbors import NeighborList
+from simsens.particles.system import System
+from simsens.response import tangents
+from simsens.response.curvature import Curvature
+
+CONTACT_REACH = 0.5  # spacings beyond contact up to which gaps are watched
+PROBE = 1e-3  # relative change of a parameter at which the one-percent step is probed
+
+
+@dataclass(frozen=True)
+class ContactChange:
+    """When the contacts of a packing change.
+
+    Attributes:
+        radius: ``[parameter, 2]`` how far the parameter may fall and rise until the first change.
+        smallest_gap: the smallest distance of any pair from just touching.
+        pair: the two particles of that pair, or ``None``.
+    """
+
+    radius: np.ndarray
+    smallest_gap: float
+    pair: tuple[int, int] | None
+
+
+def reach(system: System) -> float:
+    """How far beyond the interaction the list of neighbours must look for these estimates."""
+    share = CONTACT_REACH if system.potential.contact else 0.1
+    return share * space.spacing(system.structure)
+
+
+def contact_change(
+    system: System,
+    neighbors: NeighborList | None,
+    loose: np.ndarray,
+    theta: np.ndarray,
+    response: Any,
+    names: tuple[str, ...],
+) -> ContactChange:
+    """The contact radius of each parameter; infinite when nothing in the potential jumps."""
+    if neighbors is None or not system.potential.contact:
+        return ContactChange(np.full((len(names), 2), np.inf), np.inf, None)
+    watched, gap, rate = _gap_rates(system, neighbors, loose, theta, response, names)
+    watched, gap, rate = np.asarray(watched), np.asarray(gap), np.asarray(rate)
+    if not watched.any():
+        return ContactChange(np.full((len(names), 2), np.inf), np.inf, None)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = np.where(watched, -gap / rate, np.nan)
+    rise = np.nanmin(np.where(crossing > 0, crossing, np.inf), axis=(1, 2))
+    fall = np.nanmin(np.where(crossing < 0, -crossing, np.inf), axis=(1, 2))
+    # Pairs beyond the list are further than its reach; none closes faster than twice the largest
+    # displacement plus the growth of a diameter.
+    fastest = np.abs(np.where(watched, rate, 0)).max(axis=(1, 2))
+    moving = np.linalg.norm(_by_particle(system, response), axis=-1).max(axis=1)
+    with np.errstate(divide="ignore"):
+        unseen = reach(system) / (2 * moving + fastest)
+    at = np.unravel_index(np.argmin(np.where(watched, np.abs(gap), np.inf)), gap.shape)
+    pair = (int(at[0]), int(np.asarray(neighbors.index)[at]))
+    radius = np.stack([np.minimum(fall, unseen), np.minimum(rise, unseen)], axis=1)
+    return ContactChange(radius, float(np.abs(gap[at])), pair)
+
+
+def one_percent_step(
+    system: System,
+    neighbors: NeighborList | None,
+    mobile: np.ndarray,
+    theta: np.ndarray,
+    response: Any,
+    names: tuple[str, ...],
+    radius: np.ndarray,
+    curvature: Curvature,
+) -> np.ndarray:
+    """The change of each parameter at which the predicted positions are off by one percent."""
+    motion = _by_particle(system, response)
+    longest = np.linalg.norm(motion, axis=-1).max(axis=1)
+    size = np.linalg.norm(motion, axis=(1, 2))
+    probe = np.minimum(PROBE * np.where(theta == 0, 1.0, np.abs(theta)), 0.5 * radius[:, 1])
+    with np.errstate(divide="ignore"):
+        probe = np.minimum(probe, 0.04 * space.spacing(system.structure) / longest)
+    residual = _force_after(system, neighbors, mobile, theta, response, probe, names)
+    missed = np.linalg.norm(np.asarray(curvature.solve(residual).value), axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = 0.01 * probe * (probe * size) / missed
+    return np.where(np.isfinite(step), step, np.inf)
+
+
+def _by_particle(system: System, response: Any) -> np.ndarray:
+    return np.asarray(response).reshape(len(response), *system.structure.position.shape)
+
+
+@partial(jax.jit, static_argnames="names")
+def _gap_rates(
+    system: System, neighbors: Any, loose: Any, theta: Any, response: Any, names: tuple[str, ...]
+) -> tuple[Any, Any, Any]:
+    position = jnp.asarray(system.structure.position)
+
+    def gaps(x: Any, values: Any) -> Any:
+        found = contacts.gaps(tangents.moved(system, names, x, values), neighbors)
+        return jnp.where(neighbors.mask, found, 0)
+
+    def rate(direction: Any, unit: Any) -> Any:
+        along = (direction.reshape(position.shape), unit)
+        return jax.jvp(gaps, (position, theta), along)[1]
+
+    loose = jnp.asarray(loose)
+    watched = neighbors.mask & ~loose[:, None] & ~loose[neighbors.index]
+    units = tangents.units(names, theta.dtype)
+    return watched, gaps(position, theta), tangents.per_parameter(rate, response, units)
+
+
+@partial(jax.jit, static_argnames="names")
+def _force_after(
+    system: System,
+    neighbors: Any,
+    mobile: Any,
+    theta: Any,
+    response: Any,
+    probe: Any,
+    names: tuple[str, ...],
+) -> Any:
+    """Forces ``[parameter, n]`` with the structure moved along its derivative."""
+    force = tangents.force_function(system, neighbors, mobile, names)
+    position = jnp.asarray(system.structure.position)
+
+    def after(direction: Any, unit: Any, step: Any) -> Any:
+        moved = position + step * direction.reshape(position.shape)
+        return force(moved, theta + step * unit).reshape(-1)
+
+    return tangents.per_parameter(after, response, tangents.units(names, theta.dtype), probe)
