@@ -36,15 +36,15 @@ def main(seed: int, output: Path) -> None:
 
     side = float(np.asarray(system.structure.box)[0, 0])
     size = float(np.abs(slope[PARAMETER]).sum())
-    print(f"side of the box         {side:.9f}")
-    print(f"energy                  {equilibrium.energy:.10f}")
-    print(f"L1 norm of dx/d{PARAMETER} {size:.6f} ({size / side:.6f} in sides of the box)")
-    print(f"verdict                 {slope.certificate}")
+    print(f"side of the box  {side:.9f}")
+    print(f"energy           {equilibrium.energy:.10f}")
+    print(f"|dx*/dtheta|_1   {size:.6f}, or {size / side:.6f} in sides of the box")
+    print(slope.certificate)
 
     plots.save(plots.packing(equilibrium, slope), output)
     diameter = np.where(np.array(system.structure.names()) == "B", 0.6, 1.0)
     table = np.column_stack([diameter, equilibrium.position, slope[PARAMETER]])
-    header = f"diameter,x,y,dx/d{PARAMETER},dy/d{PARAMETER}"
+    header = f"diameter,x,y,dx/d {PARAMETER},dy/d {PARAMETER}"
     np.savetxt(output.with_suffix(".csv"), table, "%.12g", ",", header=header, comments="")
 
 

@@ -123,8 +123,7 @@ def convergence(equilibrium: Equilibrium, *, ax: Axes | None = None) -> Axes:
         xycoords=ax.get_yaxis_transform(), textcoords="offset points",
     )  # fmt: skip
     ax.margins(x=0.03, y=0.08)
-    ax.set_xlabel("step", fontsize=9)
-    ax.set_ylabel("max force", fontsize=9)
+    ax.set(xlabel="step", ylabel="max force")
     ax.tick_params(labelsize=8, color=GREY, which="both", width=0.6)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set(linewidth=0.6, color=GREY)
@@ -139,8 +138,7 @@ def summary(equilibrium: Equilibrium, sensitivity: Sensitivity | None = None) ->
     grid = figure.add_gridspec(2, 2, width_ratios=[1.1, 1], height_ratios=[1, 0.2])
     packing(equilibrium, sensitivity, ax=figure.add_subplot(grid[0, 0]))
     convergence(equilibrium, ax=figure.add_subplot(grid[0, 1]))
-    words = figure.add_subplot(grid[1, :])
-    words.set_axis_off()
+    words = figure.add_subplot(grid[1, :], frameon=False, xticks=[], yticks=[])
     evidence = None if sensitivity is None else sensitivity.certificate
     said = [str(evidence or equilibrium), *(evidence.notes if evidence else ())]
     text = "\n".join(textwrap.fill(line, 130) for line in "\n".join(said).splitlines())
@@ -274,14 +272,15 @@ def _draw_arrows(
     ink = 1 - near[moving, None] * (1 - np.array(to_rgb(INK if trusted else ALARM)))
     drawn = ax.quiver(
         *place[moving, :2].T, *seen[moving].T, angles="xy", scale_units="xy", scale=scale,
-        units="width", width=min(0.035 * spacing / wide, 0.0032), headwidth=4, headlength=4.5,
-        headaxislength=4, minlength=0, minshaft=1.5, zorder=4, color=ink, in_layout=False,
+        units="xy", width=min(0.035 * spacing, 0.0032 * max(wide, high)), headwidth=4, minlength=0,
+        headlength=4.5, headaxislength=4, minshaft=1.5, zorder=4, color=ink, in_layout=False,
     )  # fmt: skip
-    unit = float(f"{scale * spacing:.0e}")  # one digit
-    text = f"dx/d {name} = {unit:g}"
+    unit = float(f"{scale * min(spacing, wide / 5):.0e}")  # one digit
+    text, long = f"dx/d {name} = {unit:g}", unit / scale / wide
+    start, side = (1 - long, "W") if wide > 0.7 * high else (long, "E")
     ax.quiverkey(
-        drawn, 1 - unit / scale / wide, -0.035 * wide / high, unit, text, labelpos="W",
-        labelsep=0.07, labelcolor=INK, color=ink[-1], fontproperties={"size": 8.5},
+        drawn, start, -0.035 * max(1, wide / high), unit, text, labelpos=side, labelsep=0.07,
+        labelcolor=INK, color=ink[-1], fontproperties={"size": 8.5},
     )  # fmt: skip
     return text
 
@@ -290,7 +289,8 @@ def _draw_legend(ax: Axes, entries: list[dict[str, Any]], key: str) -> None:
     """Beneath the box, on the line of the arrows' key where both have room."""
     ax.autoscale_view()
     shape = np.ptp(ax.get_xlim()) / np.ptp(ax.get_ylim())
-    crowded = key and sum(len(entry["label"]) + 5 for entry in entries) + len(key) > 56
+    letters = sum(len(entry["label"]) + 5 for entry in entries) + len(key)
+    shape, crowded = max(1, shape), key and letters > 56 * min(1, shape)
     ax.legend(
         handles=[Circle((0, 0), **{"lw": 0.6, **entry}) for entry in entries],
         handler_map={Circle: HandlerPatch(lambda height, **_: Circle((height, height / 2), 3.6))},

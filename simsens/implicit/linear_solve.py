@@ -18,10 +18,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 DENSE_LIMIT = 1500  # unknowns up to which a dense factorisation beats iterating
-NULL = 1e-10  # eigenvalues below this fraction of the largest count as zero (float64)
+NULL = 1e-10  # eigenvalues below this fraction of the largest count as zero
+SOLVED = 1e-8  # the largest true relative residual that a direct solve may leave
 
 Product = Callable[[Any], Any]
 
@@ -129,7 +131,9 @@ def conjugate_gradient(
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A factorised symmetric matrix; a frozen pytree.
+    """A factorised symmetric matrix; a frozen pytree of NumPy or JAX arrays.
+
+    A concrete matrix stays in NumPy: LAPACK is called directly and nothing needs compiling.
 
     Attributes:
         eigenvalues: ``[n]`` ascending.
@@ -141,15 +145,13 @@ class Spectrum:
 
     def kept(self) -> Any:
         """Mask of the eigenvalues that are not zero."""
-        size = jnp.abs(self.eigenvalues)
-        eps = jnp.finfo(size.dtype).eps
-        null = jnp.maximum(NULL, 100 * eps * len(size)) if eps > 1e-10 else NULL
-        return size > null * jnp.max(size)
+        size = abs(self.eigenvalues)
+        return size > null_fraction(size.dtype, len(size)) * size.max()
 
     def solve(self, b: Any) -> Any:
         """The minimum-norm least-squares solution of ``A x = b``, for ``b [..., n]``."""
-        kept = self.kept()
-        inverse = jnp.where(kept, 1 / jnp.where(kept, self.eigenvalues, 1), 0)
+        kept, xp = self.kept(), _library(self.eigenvalues)
+        inverse = kept / xp.where(kept, self.eigenvalues, 1)
         return (b @ self.eigenvectors * inverse) @ self.eigenvectors.T
 
 
@@ -158,9 +160,18 @@ jax.tree_util.register_dataclass(
 )
 
 
+def null_fraction(dtype: Any, n: int) -> float:
+    """The size, relative to the largest, up to which an eigenvalue counts as zero."""
+    return max(NULL, 10 * n * float(jnp.finfo(dtype).eps))
+
+
 def factorise(matrix: Any) -> Spectrum:
     """Eigenvalues and eigenvectors of a symmetric ``[n, n]`` matrix."""
-    return Spectrum(*jnp.linalg.eigh((matrix + matrix.T) / 2))
+    return Spectrum(*_library(matrix).linalg.eigh((matrix + matrix.T) / 2))
+
+
+def _library(array: Any) -> Any:
+    return np if isinstance(array, np.ndarray) else jnp
 
 
 def materialise(product: Product, n: int, dtype: Any) -> Any:
@@ -186,16 +197,18 @@ def dense_symmetric(product: Product, b: Any, *, null_space: Any = None) -> Line
 
 
 def refined(spectrum: Spectrum, product: Product, b: Any) -> LinearSolution:
-    """Solve with a factorisation, and once more for what the residual still holds."""
-    null = jnp.where(spectrum.kept(), 0, 1)
-    b = b - (b @ spectrum.eigenvectors * null) @ spectrum.eigenvectors.T
+    """Solve for ``b [..., n]`` with a factorisation, and once more for what the residual holds."""
+    xp, kept = _library(b), spectrum.kept()
+
+    def in_range(v: Any) -> Any:
+        return (v @ spectrum.eigenvectors * kept) @ spectrum.eigenvectors.T
+
+    b = in_range(b)
     x = spectrum.solve(b)
     x = x + spectrum.solve(b - product(x))
-    scale = jnp.linalg.norm(b)
-    residual = b - product(x)
-    residual = residual - (residual @ spectrum.eigenvectors * null) @ spectrum.eigenvectors.T
-    relative = jnp.linalg.norm(residual) / jnp.where(scale > 0, scale, 1)
-    return LinearSolution(x, relative, jnp.asarray(0), relative < 1e-8)
+    scale = xp.linalg.norm(b, axis=-1)
+    residual = xp.linalg.norm(in_range(b - product(x)), axis=-1) / xp.where(scale > 0, scale, 1)
+    return LinearSolution(x, residual, xp.zeros(scale.shape, int), residual < SOLVED)
 
 
 def symmetric(product: Product, b: Any, *, null_space: Any = None) -> LinearSolution:
@@ -211,7 +224,7 @@ def dense(product: Product, b: Any) -> LinearSolution:
     x = jnp.linalg.solve(matrix, b)
     scale = jnp.linalg.norm(b)
     residual = jnp.linalg.norm(b - matrix @ x) / jnp.where(scale > 0, scale, 1)
-    return LinearSolution(x, residual, jnp.asarray(0), residual < 1e-8)
+    return LinearSolution(x, residual, jnp.asarray(0), residual < SOLVED)
 
 
 def differentiable_solve(

@@ -145,7 +145,8 @@ def _dataset(parent: h5py.Group, path: str, shape: tuple[int | None, ...]) -> h5
         raise Refused(f"{path} is stored in another file; such data sets are not read")
     size = found.size * found.dtype.itemsize
     stored = found.id.get_storage_size()
-    if size > BUDGET or (size > 2**20 and size > EXPANSION * stored):
+    beyond = stored > found.file.id.get_filesize() or size > BUDGET
+    if beyond or (size > 2**20 and size > EXPANSION * stored):
         raise Refused(f"{path} claims {size} bytes ({stored} are stored); that is not read")
     plan = found.id.get_create_plist()
     if any(plan.get_filter(k)[0] not in FILTERS for k in range(plan.get_nfilters())):

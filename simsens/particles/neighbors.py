@@ -192,7 +192,9 @@ def _close_pairs(
         row, column = np.indices((len(points), len(others))).reshape(2, -1)
         return row, column
     if len(points) * len(others) <= BRUTE_FORCE:
-        squared = sum((points[:, None, k] - others[None, :, k]) ** 2 for k in range(points.shape[1]))
+        squared = sum(
+            (points[:, None, k] - others[None, :, k]) ** 2 for k in range(points.shape[1])
+        )
         return np.nonzero(squared < longest**2)
     from scipy.spatial import cKDTree  # 0.2 s to import: only large systems pay for it
 
@@ -238,11 +240,11 @@ def _rows(
 
 
 def _rounded(width: int) -> int:
-    """The next of 4, 8, 12, 16, 24, 32, 48, 64, ...: at most half of it empty."""
-    step = 4
-    while 4 * step < width:
-        step *= 2
-    return max(4, -(-width // step) * step)
+    """The next of 16, 24, 32, 48, 64, 96, ...: few shapes to compile, and a third empty at most."""
+    size = 16
+    while size < width:
+        size += size // 2 if size & (size - 1) == 0 else size // 3
+    return size
 
 
 def _images(structure: Structure, reach: Any) -> np.ndarray:

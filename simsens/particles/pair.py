@@ -41,9 +41,7 @@ def separation(structure: Structure, position: Any, neighbors: NeighborList) -> 
     return d, jnp.sqrt(squared)
 
 
-def energy(
-    potential: Any, structure: Structure, position: Any, neighbors: NeighborList
-) -> Any:
+def energy(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
     """The total energy, a scalar; NaN at positions that are NaN or beyond a traced list."""
     numbers = gather(potential, structure, neighbors)
     _, r = separation(structure, position, neighbors)
@@ -78,7 +76,9 @@ def slopes(potential: Any, r: Any, numbers: dict[str, Any]) -> Any:
     return jax.jvp(lambda s: potential.pair_energy(s, **numbers), (r,), (jnp.ones_like(r),))[1]
 
 
-def stiffness_blocks(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
+def stiffness_blocks(
+    potential: Any, structure: Structure, position: Any, neighbors: NeighborList
+) -> Any:
     r"""Second derivatives of the pair energies, ``[particle, slot, dimension, dimension]``.
 
     .. math:: k_{ik} = \phi'' \, n n^T + \frac{\phi'}{r} (1 - n n^T), \qquad n = d / r .

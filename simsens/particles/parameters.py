@@ -31,7 +31,8 @@ def names(fields: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance(value, Mapping):
             found += [f"{field}[{key}]" for key in value]
         elif np.ndim(value):
-            found += [f"{field}[{k}]" for k in range(np.shape(value)[0])]
+            indices = np.ndindex(np.shape(value))
+            found += [f"{field}[{','.join(map(str, index))}]" for index in indices]
         else:
             found.append(field)
     return tuple(found)
@@ -79,7 +80,29 @@ def replaced(fields: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
         elif isinstance(result[field], dict):
             result[field][key] = value
         else:
-            result[field] = jnp.asarray(result[field]).at[int(key)].set(value)
+            result[field] = jnp.asarray(result[field]).at[_index(key)].set(value)
+    return result
+
+
+def with_values(fields: Mapping[str, Any], chosen: Sequence[str], vector: Any) -> dict[str, Any]:
+    """The fields with the named numbers taken from ``vector [parameter]``, which may be traced.
+
+    An array is written in one operation however many of its numbers are named.
+    """
+    result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields.items()}
+    into_array: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
+    for place, name in enumerate(chosen):
+        field, key = _split(name)
+        if key is None:
+            result[field] = vector[place]
+        elif isinstance(result[field], dict):
+            result[field][key] = vector[place]
+        else:
+            into_array.setdefault(field, []).append((place, _index(key)))
+    for field, entries in into_array.items():
+        places = np.array([place for place, _ in entries])
+        where = tuple(np.array([index for _, index in entries]).T)
+        result[field] = jnp.asarray(result[field]).at[where].set(vector[places])
     return result
 
 
@@ -100,4 +123,8 @@ def _entry(fields: Mapping[str, Any], name: str) -> Any:
     value = fields[field]
     if key is None:
         return value
-    return value[key] if isinstance(value, Mapping) else value[int(key)]
+    return value[key] if isinstance(value, Mapping) else value[_index(key)]
+
+
+def _index(key: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in key.split(","))

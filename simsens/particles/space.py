@@ -68,7 +68,9 @@ def spacing(structure: Structure) -> float:
     """A typical distance between particles: ``(V/N)^(1/d)``, or what lies nearest in free space."""
     position = np.asarray(structure.position, float)
     if structure.box is not None and all(structure.boundary):
-        return float((np.abs(np.linalg.det(structure.box)) / len(position)) ** (1 / structure.dimension))
+        return float(
+            (np.abs(np.linalg.det(structure.box)) / len(position)) ** (1 / structure.dimension)
+        )
     if len(position) < 2:
         return 1.0
     sample = position[:: max(1, len(position) // 200)]

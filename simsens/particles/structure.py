@@ -129,11 +129,15 @@ def check(structure: Structure) -> None:
         )
     if structure.box is not None:
         box = np.asarray(structure.box)
-        scale = np.abs(box).max()
-        if not np.isfinite(box).all() or not abs(np.linalg.det(box)) > 1e-12 * scale**len(box):
+        if not np.isfinite(box).all() or not _encloses(box):
             raise InvalidStructure(
                 f"the box must enclose a volume; its edge vectors are {box.tolist()}"
             )
+
+
+def _encloses(box: np.ndarray) -> bool:
+    length = np.linalg.norm(box, axis=1, keepdims=True)
+    return bool((length > 0).all() and abs(np.linalg.det(box / length)) > 1e-9)
 
 
 def _coordinates(position: Any) -> np.ndarray:
@@ -172,7 +176,11 @@ def _edges(box: Any, dimension: int) -> np.ndarray:
         if not (array > 0).all():
             raise InvalidStructure(f"box lengths must be positive; got {array.tolist()}")
         return np.diag(array)
-    if array.ndim == 2 and not (array - np.diag(np.diag(array))).any() and (np.diag(array) <= 0).any():
+    if (
+        array.ndim == 2
+        and not (array - np.diag(np.diag(array))).any()
+        and (np.diag(array) <= 0).any()
+    ):
         raise InvalidStructure(f"box lengths must be positive; got {np.diag(array).tolist()}")
     if array.shape != (dimension, dimension):
         raise InvalidStructure(

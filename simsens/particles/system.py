@@ -54,7 +54,13 @@ class System:
 
     def replace_parameters(self, new: Mapping[str, Any]) -> System:
         """The same system with some parameters replaced, by name; values may be traced."""
-        changed = parameters.replaced(self.fields, new)
+        return self._with_fields(parameters.replaced(self.fields, new))
+
+    def with_values(self, names: tuple[str, ...], vector: Any) -> System:
+        """The same system with the named parameters taken from ``vector [parameter]``."""
+        return self._with_fields(parameters.with_values(self.fields, names, vector))
+
+    def _with_fields(self, changed: dict[str, Any]) -> System:
         if isinstance(self.potential, EnergyFunction):
             return replace(self, potential=replace(self.potential, parameters=changed))
         return replace(self, potential=replace(self.potential, **changed))
@@ -78,7 +84,9 @@ def list_neighbors(system: System, skin: float = 0.0, slots: int = 0) -> Neighbo
     if isinstance(potential, HarmonicBonds):
         highest = int(potential.bonds.pairs.max())
         if highest >= structure.number:
-            raise InvalidPotential(f"a bond names particle {highest}, but there are {structure.number}")
+            raise InvalidPotential(
+                f"a bond names particle {highest}, but there are {structure.number}"
+            )
         return neighbor_lists.list_bonds(structure, potential.bonds.pairs)
     reach = potential.reach(potential.tables(structure.species_names))
     if is_traced((structure, reach)):

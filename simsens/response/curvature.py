@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsens.implicit import linear_solve
-from simsens.implicit.linear_solve import LinearSolution, Spectrum
+from simsens.implicit.linear_solve import LinearSolution
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
@@ -47,13 +47,20 @@ class Curvature:
 
     @cached_property
     def _prepared(self) -> tuple[Any, ...]:
-        prepare = _factorise if self.method == "dense" else _rigid
-        return prepare(self.system, self.neighbors, self.mobile)
+        if self.method == "cg":
+            return _rigid(self.system, self.neighbors, self.mobile)
+        found = _assemble(self.system, self.neighbors, self.mobile)
+        force, modes, matrix = (np.asarray(array) for array in found)
+        # At a point that is not quite a minimum a free rotation costs about the residual force; it
+        # is taken out exactly, so that it is neither inverted nor counted as a curvature.
+        matrix = matrix - modes.T @ (modes @ matrix)
+        matrix = matrix - (matrix @ modes.T) @ modes
+        return force, modes, linear_solve.factorise(matrix), matrix
 
     @property
-    def force(self) -> Any:
-        """Force ``[n]`` on the mobile particles."""
-        return self._prepared[0]
+    def newton_step(self) -> np.ndarray:
+        """The displacement ``[n]`` to where the force would vanish if the curvature were constant."""
+        return np.asarray(self.solve(np.asarray(self._prepared[0])[None]).value)[0]
 
     @property
     def rigid_modes(self) -> Any:
@@ -68,9 +75,11 @@ class Curvature:
 
     def solve(self, rhs: Any) -> LinearSolution:
         """Solve for the rows of ``rhs [m, n]``, with one true residual each."""
-        rhs = jnp.asarray(rhs)
         if self.method == "dense":
-            return _solve_dense(*self._prepared[1:], rhs)
+            _, modes, spectrum, matrix = self._prepared
+            rhs = np.asarray(rhs)
+            rhs = rhs - (rhs @ modes.T) @ modes
+            return linear_solve.refined(spectrum, lambda v: v @ matrix, rhs)
         return _solve_cg(self.system, self.neighbors, self.mobile, self.rigid_modes, rhs)
 
     @cached_property
@@ -92,8 +101,8 @@ class Curvature:
     @property
     def threshold(self) -> float:
         """Below this size an eigenvalue counts as zero."""
-        eps = float(np.finfo(np.asarray(self.system.structure.position).dtype).eps)
-        return max(linear_solve.NULL, 100 * eps * self.size if eps > 1e-10 else 0) * self.largest
+        dtype = np.asarray(self.system.structure.position).dtype
+        return linear_solve.null_fraction(dtype, self.size) * self.largest
 
     @property
     def negative_modes(self) -> int:
@@ -118,22 +127,12 @@ class Curvature:
 
 
 @jax.jit
-def _factorise(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, Spectrum, Any]:
+def _assemble(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, Any]:
     matrix = hessian.dense(system, neighbors, mobile)
     top = jnp.max(jnp.sum(jnp.abs(matrix), axis=1))
     modes = hessian.rigid_modes(system.structure, mobile)
     modes = hessian.confirmed(modes, lambda v: matrix @ v, top)
-    # At a point that is not quite a minimum a free rotation costs about the residual force; it is
-    # taken out exactly, so that it is neither inverted nor counted as a curvature.
-    matrix = matrix - modes.T @ (modes @ matrix)
-    matrix = matrix - (matrix @ modes.T) @ modes
-    return _force(system, neighbors, mobile), modes, linear_solve.factorise(matrix), matrix
-
-
-@jax.jit
-def _solve_dense(modes: Any, spectrum: Spectrum, matrix: Any, rhs: Any) -> LinearSolution:
-    rhs = rhs - (rhs @ modes.T) @ modes
-    return jax.vmap(lambda b: linear_solve.refined(spectrum, lambda v: matrix @ v, b))(rhs)
+    return _force(system, neighbors, mobile), modes, matrix
 
 
 def _apply(system: System, neighbors: Any, mobile: Any) -> Any:

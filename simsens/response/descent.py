@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from simsens.particles import jax_md_door, pair
@@ -66,17 +67,16 @@ jax.tree_util.register_dataclass(
 
 def at_rest(position: Any) -> Motion:
     """The start of a descent."""
-    position = jnp.asarray(position)
-    real = partial(jnp.asarray, dtype=position.dtype)
+    real = partial(np.asarray, dtype=position.dtype)
     return Motion(
         position=position,
-        velocity=jnp.zeros_like(position),
+        velocity=np.zeros(position.shape, position.dtype),
         dt=real(0.1),
         alpha=real(0.1),
-        n_pos=jnp.asarray(0, jnp.int32),
-        steps=jnp.asarray(0, jnp.int32),
-        max_force=real(jnp.inf),
-        stale=jnp.asarray(False),
+        n_pos=np.asarray(0, np.int32),
+        steps=np.asarray(0, np.int32),
+        max_force=real(np.inf),
+        stale=np.asarray(False),
     )
 
 
@@ -104,6 +104,7 @@ def advance(
         budget: the number of steps.
         optimizer: ``"fire"`` or ``"gd"``.
     """
+    motion = jax.tree.map(jnp.asarray, motion)
     mask = mobile[:, None]
     force = _force(system, neighbors, mask)
 
@@ -141,12 +142,15 @@ def advance(
 def _force(system: System, neighbors: NeighborList | None, mask: Any) -> Callable[..., Any]:
     """Masked forces by position, with the potential's numbers gathered once for the list."""
     if neighbors is None:
-        return lambda x, **unused: mask * systems.force(
-            system.with_position(x), systems.list_neighbors(system.with_position(x))
+        return lambda x, **unused: (
+            mask
+            * systems.force(
+                system.with_position(x), systems.list_neighbors(system.with_position(x))
+            )
         )
     numbers = pair.gather(system.potential, system.structure, neighbors)
-    return lambda x, **unused: mask * pair.force(
-        system.potential, system.structure, x, neighbors, numbers
+    return lambda x, **unused: (
+        mask * pair.force(system.potential, system.structure, x, neighbors, numbers)
     )
 
 

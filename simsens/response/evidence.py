@@ -6,58 +6,24 @@ a structure's numbers, and turned into a sentence a person can act on.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
-from simsens.implicit.linear_solve import LinearSolution
-from simsens.particles import space
-from simsens.particles.system import System
-from simsens.response import tangents
+from simsens.implicit.linear_solve import SOLVED, LinearSolution
+from simsens.response import validity
 from simsens.response.curvature import Curvature
 from simsens.response.equilibrium import Equilibrium
 from simsens.response.validity import ContactChange
 
 TRUST = 1e-3  # the largest error bound of a derivative that is still called trusted
-SOLVED = 1e-8  # the largest true residual of a linear solve that counts as solved
-
-
-@partial(jax.jit, static_argnames="names")
-def balance_change(
-    system: System,
-    neighbors: Any,
-    mobile: Any,
-    theta: Any,
-    response: Any,
-    step: Any,
-    names: tuple[str, ...],
-) -> Any:
-    r"""How much :math:`H J + B` changes along the step to the exact minimum, ``[parameter]``."""
-    force = tangents.force_function(system, neighbors, mobile, names)
-    position = jnp.asarray(system.structure.position)
-
-    def change(direction: Any, unit: Any) -> Any:
-        along = (direction.reshape(position.shape), unit)
-
-        def balance(x: Any) -> Any:
-            return jax.jvp(force, (x, theta), along)[1]
-
-        return jnp.linalg.norm(jax.jvp(balance, (position,), (step.reshape(position.shape),))[1])
-
-    return tangents.per_parameter(change, response, tangents.units(names, theta.dtype))
 
 
 def certify(
     equilibrium: Equilibrium,
     curvature: Curvature,
     solution: LinearSolution,
-    right_hand_side: np.ndarray,
     step: np.ndarray,
-    change: np.ndarray,
+    imbalance: np.ndarray,
     contact: ContactChange,
     one_percent: np.ndarray,
     theta: np.ndarray,
@@ -69,9 +35,8 @@ def certify(
         equilibrium: the minimum.
         curvature: its Hessian.
         solution: the derivative, ``[parameter, n]``, with its residuals.
-        right_hand_side: ``[parameter, n]``.
         step: ``[n]`` Newton step to the exact minimum.
-        change: ``[parameter]`` from ``balance_change``.
+        imbalance: ``[parameter, n]`` what is left of :math:`H J + B` there.
         contact: when the contacts change.
         one_percent: ``[parameter]`` one-percent steps.
         theta: ``[parameter]`` values.
@@ -82,13 +47,12 @@ def certify(
     root_error = float(np.linalg.norm(step.reshape(structure.position.shape), axis=1).max())
     eps = float(np.finfo(np.asarray(structure.position).dtype).eps)
     low, high = curvature.smallest, curvature.largest
-    # A derivative below the rounding of lengths over parameters is zero: its relative error would
-    # have no meaning, so it is measured against that size.
-    natural = space.spacing(structure) / np.maximum(np.abs(theta), 1e-300) * np.sqrt(curvature.size)
-    size = np.maximum(np.linalg.norm(np.asarray(solution.value), axis=1), 1e10 * eps * natural)
-    missing = residual * np.linalg.norm(right_hand_side, axis=1) + np.asarray(change)
+    # The relative error of a derivative that is zero to rounding has no meaning; it is measured
+    # against the size below which it counts as zero.
+    size = np.linalg.norm(np.asarray(solution.value), axis=1)
+    size = np.maximum(size, validity.negligible(equilibrium.system, theta))
     with np.errstate(divide="ignore", invalid="ignore"):
-        bound = missing / (low * size) + eps * high / low
+        bound = np.linalg.norm(imbalance, axis=1) / (low * size) + eps * high / low
     bound = np.where(np.isfinite(bound), bound, np.inf)
     refusal = _refusal(equilibrium, curvature, residual, bound, root_error, contact)
     worst = float(bound.max(initial=0.0))
@@ -105,7 +69,7 @@ def certify(
         validity_radius=contact.radius,
         one_percent_step=one_percent,
         method=curvature.method,
-        iterations=int(np.max(solution.iterations, initial=0)),
+        iterations=int(np.asarray(solution.iterations).max(initial=0)),
         trusted=refusal is None,
         reason=refusal or f"the relative error of every derivative is at most {worst:.1e}",
         notes=_notes(equilibrium, loose),
@@ -159,7 +123,7 @@ def _notes(equilibrium: Equilibrium, loose: np.ndarray) -> tuple[str, ...]:
     notes = []
     if loose.any():
         notes.append(
-            f"{int(loose.sum())} rattler(s), held by nothing, are left out: their derivative is zero"
+            f"rattlers, held by nothing, are left out with derivative zero: {int(loose.sum())}"
         )
     if np.asarray(equilibrium.position).dtype != np.float64:
         notes.append("single precision: about seven digits less than float64")

@@ -55,8 +55,8 @@ def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
 def rigid_modes(structure: Structure, mobile: Any) -> Any:
     """Orthonormal motions ``[mode, n]`` that may cost no energy: translations, free rotations.
 
-    Rotations exist in a plane whose two axes are both free. Motions that vanish, as the rotation of
-    a line of particles about itself, come out as rows of zeros.
+    Rotations exist in a plane whose two axes are both free. Motions that depend on others, as the
+    rotation of a line of particles about itself, come out as rows of zeros.
     """
     position = jnp.asarray(structure.position)
     dimension = structure.dimension
@@ -69,15 +69,21 @@ def rigid_modes(structure: Structure, mobile: Any) -> Any:
         for k in range(j):
             if not (structure.boundary[j] or structure.boundary[k]):
                 motions.append(mask * (arm[:, j, None] * axes[k] - arm[:, k, None] * axes[j]))
-    rows = jnp.stack([m.reshape(-1) for m in motions])
-    u, size, v = jnp.linalg.svd(rows / jnp.maximum(jnp.linalg.norm(rows, axis=1), 1e-300)[:, None],
-                                full_matrices=False)
-    return jnp.where((size > 1e-8)[:, None], v, 0)
+    rows: list[Any] = []
+    for motion in motions:  # Gram-Schmidt; a handful of vectors, so its plain form is enough twice
+        v = motion.reshape(-1)
+        size = jnp.sqrt(jnp.sum(v * v))
+        for _ in range(2):
+            for row in rows:
+                v = v - jnp.dot(row, v) * row
+        left = jnp.sqrt(jnp.sum(v * v))
+        rows.append(jnp.where(left > 1e-6 * size, v / jnp.where(left > 0, left, 1), 0))
+    return jnp.stack(rows)
 
 
 def confirmed(modes: Any, apply: Any, top: Any) -> Any:
     """The rigid modes that truly cost nothing; the others (an outer field, a wall) become zero rows."""
-    cost = jnp.linalg.norm(jax.vmap(apply)(modes), axis=1)
+    cost = jnp.sqrt(jnp.sum(jax.vmap(apply)(modes) ** 2, axis=1))
     return jnp.where((cost <= RIGID * top)[:, None], modes, 0)
 
 

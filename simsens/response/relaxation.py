@@ -88,11 +88,15 @@ def relax(
         (-1.0, True)
     """
     if optimizer not in descent.OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(descent.OPTIMIZERS)}")
+        raise ValueError(
+            f"unknown optimizer {optimizer!r}; known are {', '.join(descent.OPTIMIZERS)}"
+        )
     if not fmax > 0 or steps < 0:
         raise ValueError(f"fmax must be positive and steps not negative; got {fmax} and {steps}")
     if systems.is_traced(system):
-        raise TypeError("relax needs values, not traced arrays: use relaxed inside jit, vmap and grad")
+        raise TypeError(
+            "relax needs values, not traced arrays: use relaxed inside jit, vmap and grad"
+        )
     if fixed is not None:
         system = System(system.structure.with_fixed(fixed), system.potential)
     run = _Run(system, optimizer, fmax, steps, max_move, solver, progress)
@@ -110,7 +114,9 @@ def mobile_mask(structure: structures.Structure) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames="optimizer")
-def _advance(system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str) -> Any:
+def _advance(
+    system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str
+) -> Any:
     stiffness, target, max_move, budget = bounds
     moved = descent.advance(
         system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer
@@ -160,9 +166,7 @@ class _Run:
     def advance(self, motion: descent.Motion, top: float, target: float, budget: int) -> Any:
         """Some steps: the motion, its energy, its largest curvature. One program serves all calls."""
         bounds = (top, target, self.max_move, budget)
-        return _advance(
-            self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer
-        )
+        return _advance(self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer)
 
     def descend(self) -> tuple[np.ndarray, int, str]:
         """Run to the end: positions, steps, and the criterion that ended it."""
@@ -183,7 +187,7 @@ class _Run:
                 if force <= self.fmax:
                     return position, int(motion.steps) + taken, "max force <= fmax, by Newton steps"
                 if taken:  # FIRE starts anew from where Newton left it
-                    steps = jnp.asarray(int(motion.steps) + taken, jnp.int32)
+                    steps = np.asarray(int(motion.steps) + taken, np.int32)
                     motion = replace(descent.at_rest(position), steps=steps)
                 target = max(force / 10, self.fmax)
             left = self.steps - int(motion.steps)
@@ -207,7 +211,9 @@ class _Run:
             elif int(motion.steps) - best_step > PATIENCE:
                 return position, int(motion.steps), f"stalled: no progress in {PATIENCE} steps"
 
-    def _newton(self, position: np.ndarray, force: float, done: int) -> tuple[np.ndarray, float, int]:
+    def _newton(
+        self, position: np.ndarray, force: float, done: int
+    ) -> tuple[np.ndarray, float, int]:
         """Guarded Newton steps; back come the positions, the largest force, the steps kept.
 
         They go on below ``fmax`` as long as they pay: the last digits cost one solve, and every
@@ -219,7 +225,7 @@ class _Run:
             curvature = Curvature(at, self.neighbors, self.mobile, self.solver)
             if curvature.negative_modes:
                 break
-            move = np.asarray(curvature.solve(curvature.force[None]).value).reshape(position.shape)
+            move = curvature.newton_step.reshape(position.shape)
             if not np.linalg.norm(move, axis=1).max() <= self.max_move:
                 break
             kept = self.neighbors

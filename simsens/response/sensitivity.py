@@ -107,17 +107,23 @@ def sensitivity(
     mobile = mobile_mask(system.structure) & ~loose
 
     curvature = Curvature(system, neighbors, mobile, solver)
-    mixed = _mixed_derivative(system, neighbors, mobile, theta, names)
-    solution = curvature.solve(mixed)
+    at_rest = np.asarray(system.structure.position)
+
+    def balance(position: Any, response: Any) -> Any:
+        return _balance(system, neighbors, mobile, position, theta, response, names)
+
+    solution = curvature.solve(
+        balance(at_rest, np.zeros((len(names), at_rest.size), at_rest.dtype))
+    )
     response = solution.value
-    step = curvature.solve(curvature.force[None]).value[0]  # to the exact minimum: one Newton step
-    change = evidence.balance_change(system, neighbors, mobile, theta, response, step, names)
+    step = curvature.newton_step
+    imbalance = np.asarray(balance(at_rest + step.reshape(at_rest.shape), response))
     contact = validity.contact_change(system, neighbors, loose, theta, response, names)
     one_percent = validity.one_percent_step(
         system, neighbors, mobile, theta, response, names, contact.radius, curvature
     )
     certificate = evidence.certify(
-        equilibrium, curvature, solution, mixed, step, change, contact, one_percent, theta, loose
+        equilibrium, curvature, solution, step, imbalance, contact, one_percent, theta, loose
     )
     shape = (len(names), *system.structure.position.shape)
     return Sensitivity(
@@ -134,25 +140,35 @@ _rattlers = jax.jit(contacts.rattlers)
 
 
 @partial(jax.jit, static_argnames="names")
-def _mixed_derivative(
-    system: System, neighbors: Any, mobile: Any, theta: Any, names: tuple[str, ...]
+def _balance(
+    system: System,
+    neighbors: Any,
+    mobile: Any,
+    position: Any,
+    theta: Any,
+    response: Any,
+    names: tuple[str, ...],
 ) -> Any:
-    """The force's derivative by each parameter at fixed positions, ``[parameter, n]``."""
+    r"""The change of the force along each parameter, :math:`-(H J + B)`, ``[parameter, n]``.
+
+    It vanishes for the true response J; with J = 0 it is the right-hand side of the system.
+    """
     force = tangents.force_function(system, neighbors, mobile, names)
-    position = jnp.asarray(system.structure.position)
 
-    def along(unit: Any) -> Any:
-        return jax.jvp(lambda t: force(position, t), (theta,), (unit,))[1].reshape(-1)
+    def along(direction: Any, unit: Any) -> Any:
+        tangent = (direction.reshape(position.shape), unit)
+        return jax.jvp(force, (position, theta), tangent)[1].reshape(-1)
 
-    return tangents.per_parameter(along, tangents.units(names, theta.dtype))
+    return tangents.per_parameter(along, response, tangents.units(names, theta.dtype))
 
 
 def _observables(
     system: System, neighbors: NeighborList | None, theta: Any, response: Any, names: Any
 ) -> dict[str, tuple[float, np.ndarray]]:
     chosen = tuple(name for name, (_, defined) in OBSERVABLES.items() if defined(system))
-    measured, slopes = _measure(system, neighbors, theta, response, names, chosen)
-    return {name: (float(measured[k]), np.asarray(slopes[:, k])) for k, name in enumerate(chosen)}
+    found = _measure(system, neighbors, theta, response, names, chosen)
+    measured, slopes = (np.asarray(values) for values in found)
+    return {name: (float(measured[k]), slopes[:, k]) for k, name in enumerate(chosen)}
 
 
 @partial(jax.jit, static_argnames=("names", "chosen"))

@@ -29,11 +29,13 @@ def force_function(
 
 def moved(system: System, names: tuple[str, ...], position: Any, theta: Any) -> System:
     """The system at other positions and other values of the named parameters."""
-    return system.replace_parameters(dict(zip(names, theta))).with_position(position)
+    return system.with_values(names, theta).with_position(position)
 
 
 def per_parameter(function: Callable[..., Any], *stacks: Any) -> Any:
-    """Apply a function to each parameter's slices, in batches."""
+    """Apply a function to each parameter's slices, in batches when there are many."""
+    if len(stacks[0]) <= BATCH:  # `lax.map` would trace the function twice
+        return jax.vmap(function)(*stacks)
     return jax.lax.map(lambda slices: function(*slices), stacks, batch_size=BATCH)
 
 

@@ -111,7 +111,20 @@ def one_percent_step(
     missed = np.linalg.norm(np.asarray(curvature.solve(residual).value), axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         step = 0.01 * probe * (probe * size) / missed
-    return np.where(np.isfinite(step), step, np.inf)
+    known = np.isfinite(step) & (size > negligible(system, theta))
+    return np.where(known, step, np.inf)
+
+
+def negligible(system: System, theta: np.ndarray) -> np.ndarray:
+    """The norm ``[parameter]`` below which a derivative is zero to rounding.
+
+    A derivative of the positions is of the size of a spacing over the parameter; six digits above
+    the last one nothing of it is left but the rounding of cancelled forces.
+    """
+    structure = system.structure
+    eps = float(np.finfo(theta.dtype).eps)
+    count = np.sqrt(structure.number * structure.dimension)
+    return 1e6 * eps * space.spacing(structure) / np.maximum(np.abs(theta), 1e-300) * count
 
 
 def _by_particle(system: System, response: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from simsens.particles.potentials.errors import InvalidPotential
+
 MODES = ("smooth", "shift", "truncate")
 
 

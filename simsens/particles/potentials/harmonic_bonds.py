@@ -25,7 +25,9 @@ class BondTable:
         """Take ``[bond, 2]`` particle indices."""
         self.pairs = np.array(pairs, np.int64, ndmin=2)
         if self.pairs.shape[1] != 2 or not len(self.pairs):
-            raise InvalidPotential(f"bonds must be pairs of particle indices; got shape {np.shape(pairs)}")
+            raise InvalidPotential(
+                f"bonds must be pairs of particle indices; got shape {np.shape(pairs)}"
+            )
         if (self.pairs[:, 0] == self.pairs[:, 1]).any() or self.pairs.min() < 0:
             raise InvalidPotential("a bond must join two different particles, counted from 0")
         self.pairs.setflags(write=False)

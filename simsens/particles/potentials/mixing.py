@@ -33,9 +33,7 @@ def by_names(value: Any) -> Any:
     return value
 
 
-def table(
-    value: Any, species: Sequence[str], rule: Callable[[Any, Any], Any], field: str
-) -> Any:
+def table(value: Any, species: Sequence[str], rule: Callable[[Any, Any], Any], field: str) -> Any:
     """The field over pairs of species, ``[species, species]``, or the one number for all.
 
     Raises:

@@ -46,7 +46,9 @@ class SoftSphere:
         object.__setattr__(self, "diameter", mixing.by_names(self.diameter))
         object.__setattr__(self, "epsilon", mixing.by_names(self.epsilon))
         if not self.alpha >= 2:
-            raise InvalidPotential(f"alpha must be at least 2 (a force needs a slope); got {self.alpha}")
+            raise InvalidPotential(
+                f"alpha must be at least 2 (a force needs a slope); got {self.alpha}"
+            )
 
     def tables(self, species: Sequence[str]) -> dict[str, Any]:
         """``sigma`` and ``epsilon`` over pairs of species."""

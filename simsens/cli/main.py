@@ -1,0 +1,90 @@
+"""The group of commands, loaded one by one, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from simsens.cli import exit_codes
+from simsens.version import __version__
+
+COMMANDS = {"relax": "Relax a structure and differentiate its minimum."}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"simsens.cli.{name}").command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            known = ", ".join(COMMANDS)
+            raise click.UsageError(f"unknown command {args[0]!r}; known are {known}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SIMSENS"},
+    epilog="Try it: simsens relax --sensitivity   (a packing of 128 disks; no file needed)",
+)
+@click.version_option(__version__, prog_name="simsens")
+def group() -> None:
+    """Relax a simulated structure, and get the derivative of everything measured on it.
+
+    Every equilibrium comes with its derivatives, and every derivative with its evidence.
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command; every error is one line and an exit code, never a traceback unasked."""
+    arguments = sys.argv[1:] if args is None else args
+    try:
+        code = group.main(args=arguments, prog_name="simsens", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = exit_codes.INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("simsens: interrupted, nothing was saved", err=True)
+        code = exit_codes.INTERRUPTED
+    except Exception as error:
+        if "--traceback" in arguments or os.environ.get("SIMSENS_RELAX_TRACEBACK"):
+            raise
+        code = _told(error)
+    sys.exit(code if isinstance(code, int) else exit_codes.OK)
+
+
+def _told(error: Exception) -> int:
+    """Print the error as one line; say which exit code it is."""
+    if isinstance(error, click.ClickException):
+        line, code = error.format_message(), exit_codes.BAD_INPUT
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            line += f" (see {error.ctx.command_path} --help)"
+    elif type(error).__module__.startswith("simsens."):
+        line, code = str(error), exit_codes.BAD_INPUT
+    elif isinstance(error, MemoryError):
+        line, code = "out of memory: use fewer particles or a shorter cutoff", exit_codes.UNEXPECTED
+    elif isinstance(error, OSError):
+        line, code = str(error), exit_codes.UNEXPECTED
+    else:
+        line = f"unexpected {type(error).__name__}: {error}; --traceback shows where"
+        code = exit_codes.UNEXPECTED
+    click.echo("simsens: " + " ".join(line.split()), err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

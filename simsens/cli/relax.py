@@ -1,0 +1,85 @@
+"""``simsens relax``: a structure in; a minimum, its derivatives and their evidence out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simsens.cli import options
+
+
+class _Relax(click.Command):
+    """Takes a bare ``--sensitivity``, which must not swallow the word after it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        spelled = [f"{a}=default" if a == "--sensitivity" else a for a in args[:end]]
+        return super().parse_args(ctx, spelled + args[end:])
+
+
+@click.command("relax", cls=_Relax, context_settings={"auto_envvar_prefix": "SIMSENS"})
+@options.structure
+@options.potential
+@options.param
+@options.config
+@options.fmax
+@options.steps
+@options.optimizer
+@options.fixed
+@options.dimension
+@options.sensitivity
+@options.solver
+@options.output
+@options.overwrite
+@options.plot
+@options.units
+@options.seed
+@options.dtype
+@options.device
+@options.dry_run
+@options.as_json
+@options.quiet
+@options.verbose
+@options.traceback
+def command(**settings: Any) -> int:
+    """Relax a structure to a minimum of its energy, and differentiate the minimum.
+
+    STRUCT is an extended XYZ file, a result of an earlier run (.h5md), or anything ASE reads (CIF,
+    POSCAR, LAMMPS data, ...). Without STRUCT a packing of 128 soft disks is relaxed.
+
+    \b
+    simsens relax --sensitivity
+    simsens relax argon.extxyz --potential lennard-jones --param sigma=3.405 \\
+            --param epsilon=0.0104 --param cutoff=8.5 --sensitivity --plot argon.png
+
+    Exit codes: 0 converged and certified, 2 bad input, 3 not converged (the state is written,
+    no derivative), 5 derivative not trustworthy (written, marked), 130/143 interrupted after saving.
+    """
+    output = _output(settings)
+    if settings["plot"]:
+        _check_plot(Path(settings["plot"]))
+    from simsens.cli import session  # JAX loads here: only once the words make sense
+
+    session.start_jax(settings["dtype"], settings["device"])
+    from simsens.cli import run
+
+    return run.relax(settings, output)
+
+
+def _output(settings: dict[str, Any]) -> Path:
+    if settings["output"]:
+        path = Path(settings["output"])
+        if path.suffix not in (".h5md", ".h5"):
+            raise click.UsageError(f"the output must end in .h5md or .h5; got {path}")
+        return path
+    stem = Path(settings["structure"]).stem if settings["structure"] else "packing"
+    return Path(f"{stem}.h5md")
+
+
+def _check_plot(path: Path) -> None:
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise click.UsageError(f"a plot must end in .png, .svg or .pdf; got {path}")
+    if not path.parent.is_dir():
+        raise click.UsageError(f"no such folder for the plot: {path.parent}")

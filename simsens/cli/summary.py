@@ -1,0 +1,116 @@
+"""The result in ten lines for a person, or in JSON for a program."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simsens.particles.system import System
+from simsens.response.equilibrium import Equilibrium
+from simsens.response.sensitivity import Sensitivity
+
+
+def describe(system: System, origin: str) -> list[tuple[str, str]]:
+    """What is simulated: the structure and the potential, a line each."""
+    structure = system.structure
+    counts = np.bincount(np.asarray(structure.species), minlength=len(structure.species_names))
+    species = ", ".join(f"{n} {name}" for name, n in zip(structure.species_names, counts))
+    sides = "xyz"[: structure.dimension]
+    periodic = "".join(s for s, p in zip(sides, structure.boundary) if p)
+    space = f"periodic in {periodic}" if periodic else "free"
+    fixed = 0 if structure.fixed is None else int(np.sum(structure.fixed))
+    held = f", {fixed} fixed" if fixed else ""
+    names = system.parameter_names
+    return [
+        ("structure", f"{origin}: {species}, {structure.dimension}-D, {space}{held}"),
+        ("potential", f"{type(system.potential).__name__}, {_few(names, 6)}"),
+    ]
+
+
+def lines(
+    system: System,
+    origin: str,
+    equilibrium: Equilibrium,
+    slope: Sensitivity | None,
+    files: list[Path],
+    seconds: float,
+) -> list[tuple[str, str]]:
+    """The summary: label and text of each line."""
+    verdict = "converged" if equilibrium.converged else "NOT CONVERGED"
+    shown = describe(system, origin)
+    shown += [
+        ("relaxation", f"{verdict}: {equilibrium.criterion}"),
+        ("steps", f"{equilibrium.iterations} of {equilibrium.optimizer}, {seconds:.1f} s in all"),
+        ("energy", f"{equilibrium.energy:.12g}"),
+        ("max force", f"{equilibrium.max_force:.3e} (asked for {equilibrium.fmax:g})"),
+    ]
+    if slope is not None:
+        certificate = slope.certificate
+        largest = np.linalg.norm(slope.position, axis=1).max(axis=0)
+        per = [f"{name} {size:.4g}" for name, size in zip(slope.parameters, largest)]
+        shown.append(("sensitivity", f"largest |dx/d parameter|: {_few(per, 4)}"))
+        word = "trusted" if certificate.trusted else "NOT TRUSTED"
+        shown.append(("certificate", f"{word}: {certificate.reason}"))
+        shown.append(("holds for", _few(_ranges(slope), 2)))
+    shown.append(("written", ", ".join(str(f) for f in files)))
+    return shown
+
+
+def _ranges(slope: Sensitivity) -> list[str]:
+    found = []
+    for name, (fall, rise), step in zip(
+        slope.parameters, slope.certificate.validity_radius, slope.certificate.one_percent_step
+    ):
+        text = f"{name} ±{step:.2g} to one percent" if math.isfinite(step) else f"any {name}"
+        if math.isfinite(fall) or math.isfinite(rise):
+            text += f", contacts change at -{fall:.2g} and +{rise:.2g}"
+        found.append(text)
+    return found
+
+
+def _few(words: Any, most: int) -> str:
+    shown = list(words)
+    more = f", and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more if shown else "no parameters"
+
+
+def as_json(equilibrium: Equilibrium, slope: Sensitivity | None, files: list[Path]) -> str:
+    """Everything but the arrays over particles; numbers that are not finite become null."""
+    result: dict[str, Any] = {
+        "converged": equilibrium.converged,
+        "criterion": equilibrium.criterion,
+        "energy": equilibrium.energy,
+        "max_force": equilibrium.max_force,
+        "fmax": equilibrium.fmax,
+        "iterations": equilibrium.iterations,
+        "files": [str(f) for f in files],
+    }
+    if slope is not None:
+        certificate = {
+            k: v.tolist() if isinstance(v, np.ndarray) else v
+            for k, v in vars(slope.certificate).items()
+        }
+        result["sensitivity"] = {
+            "parameters": list(slope.parameters),
+            "values": slope.values.tolist(),
+            "largest": np.linalg.norm(slope.position, axis=1).max(axis=0).tolist(),
+            "observables": {
+                name: {"value": value, "derivative": np.asarray(derivative).tolist()}
+                for name, (value, derivative) in slope.observables.items()
+            },
+            "rattlers": slope.rattlers.tolist(),
+            "certificate": certificate,
+        }
+    return json.dumps(_finite(result), indent=2)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,234 @@
+"""Lists of neighbours against a sum over images written as plainly as possible."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simsens.particles import neighbors, pair
+from simsens.particles import system as systems
+from simsens.particles.neighbors import CutoffTooLong, all_pairs, list_bonds, list_pairs
+from simsens.particles.potentials import LennardJones, SoftSphere
+from simsens.particles.structure import Structure
+from simsens.particles.system import System
+
+TILTED = np.array([[4.0, 0.0, 0.0], [1.7, 3.5, 0.0], [-1.2, 0.8, 4.2]])
+SHEARED = np.array([[4.0, 0.3], [1.9, 3.1]])
+
+ENERGY = jax.jit(systems.energy)
+
+
+def scattered(number, box, dimension, boundary=None, species=None, low=-6.0, high=9.0):
+    """Particles anywhere, some of them several boxes away from home."""
+    rng = np.random.default_rng(1234 + number)
+    return Structure(
+        rng.uniform(low, high, (number, dimension)),
+        box=box,
+        boundary=boundary,
+        species=species or ["A", "B"] * (number // 2),
+    )
+
+
+CASES = {
+    "free 2-D": (scattered(24, None, 2), 5.0),
+    "free 3-D": (scattered(24, None, 3), 6.0),
+    "square": (scattered(24, 4.0, 2), 1.9),
+    "square, beyond half the box": (scattered(24, 4.0, 2), 3.1),
+    "sheared": (scattered(24, SHEARED, 2), 2.0),
+    "cube": (scattered(24, 4.0, 3), 1.9),
+    "tilted": (scattered(24, TILTED, 3), 2.5),
+    "slab": (scattered(24, 4.0, 3, (True, True, False)), 2.5),
+    "tilted slab": (scattered(24, TILTED, 3, (True, False, True)), 2.5),
+    "channel": (scattered(24, SHEARED, 2, (False, True)), 2.5),
+    "box without periods": (scattered(24, 4.0, 2, (False, False)), 3.0),
+    "box smaller than the range": (scattered(4, 1.3, 2, low=-1, high=2), 3.0),
+    "tilted and smaller": (scattered(4, TILTED / 4, 3, low=-1, high=2), 2.2),
+    "one particle and its images": (scattered(1, 1.0, 2, species=["A"]), 2.5),
+}
+
+
+def listed_entries(listed, box):
+    """Rows, neighbours, shifts and vectors of the filled slots."""
+    row, slot = np.nonzero(listed.mask)
+    index, shift = np.asarray(listed.index)[row, slot], np.asarray(listed.shift)[row, slot]
+    position = np.asarray(listed.reference)
+    vector = position[index] - position[row]
+    if box is not None:
+        vector = vector + shift @ box
+    return row, index, shift, vector
+
+
+def image_entries(structure, reach):
+    """All pairs closer than reach, from every image that could be: ``(i, j, *image)``."""
+    position, dimension = np.asarray(structure.position), structure.dimension
+    box = np.eye(dimension) if structure.box is None else structure.box
+    # image @ box is a vector no longer than reach plus the extent of the cloud; its k-th fraction
+    # is that vector times column k of the inverse.
+    longest = reach + np.linalg.norm(np.ptp(position, axis=0))
+    most = np.ceil(longest * np.linalg.norm(np.linalg.inv(box), axis=0)).astype(int)
+    ranges = [range(-m, m + 1) if p else range(1) for m, p in zip(most, structure.boundary)]
+    images = np.array(list(itertools.product(*ranges)))
+    vector = (images @ box)[:, None, None] + position[None] - position[:, None]
+    close = np.sum(vector**2, axis=-1) < reach**2
+    close[~images.any(axis=1)] &= ~np.eye(len(position), dtype=bool)
+    return {(int(i), int(j), *map(int, images[k])) for k, i, j in np.argwhere(close)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pairs_against_all_images(case):
+    structure, reach = CASES[case]
+    listed = list_pairs(structure, reach)
+    row, index, shift, vector = listed_entries(listed, structure.box)
+    found = [(int(i), int(j), *map(int, s)) for i, j, s in zip(row, index, shift)]
+    assert len(found) == len(set(found))  # nobody twice
+    assert set(found) == image_entries(structure, reach)
+    assert found  # the case is a case
+    assert (np.linalg.norm(vector, axis=1) < reach).all()
+    empty = ~listed.mask
+    own = np.broadcast_to(np.arange(structure.number)[:, None], listed.index.shape)
+    np.testing.assert_array_equal(listed.index[empty], own[empty])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tree_finds_what_the_table_finds(case, monkeypatch):
+    structure, reach = CASES[case]
+    by_table = list_pairs(structure, reach)
+    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    by_tree = list_pairs(structure, reach)
+    for name in ("index", "shift", "mask"):
+        np.testing.assert_array_equal(getattr(by_tree, name), getattr(by_table, name))
+
+
+FEW = ["free 3-D", "square, beyond half the box", "tilted slab", "tilted and smaller"]
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_all_pairs_give_the_energy_of_the_list(case):
+    structure, reach = CASES[case]
+    system = System(structure, SoftSphere(diameter=reach, epsilon={"A": 1.0, "B": 0.5}))
+    everyone = all_pairs(structure, reach)
+    assert bool(everyone.valid)
+    # At most some 1e4 positive terms in another order: relative rounding below 1e4 eps = 2e-12.
+    listed = ENERGY(system, list_pairs(structure, reach))
+    np.testing.assert_allclose(ENERGY(system, everyone), listed, rtol=2e-12)
+
+
+def test_ranges_differ_by_species():
+    structure = Structure([[0.0, 0.0], [0.9, 0.0], [1.8, 0.0]], species=["A", "B", "B"])
+    reach = np.array([[2.0, 0.8], [0.8, 1.0]])
+    row, index, _, _ = listed_entries(list_pairs(structure, reach), None)
+    assert set(zip(row.tolist(), index.tolist())) == {(1, 2), (2, 1)}
+
+
+@pytest.mark.parametrize("case", ["square", "tilted", "slab"])
+def test_the_skin_lists_what_may_come(case):
+    structure, reach = CASES[case]
+    skin = 0.4
+    listed = list_pairs(structure, reach, skin)
+    assert listed.skin == skin
+    rng = np.random.default_rng(7)
+    step = rng.standard_normal(structure.position.shape)
+    # The longest allowed step: half the skin for every particle, in the worst of directions.
+    step *= 0.4999 * skin / np.linalg.norm(step, axis=1, keepdims=True)
+    moved = structure.with_position(structure.position + step)
+    system = System(moved, SoftSphere(diameter=reach))
+    fresh = float(ENERGY(system, list_pairs(moved, reach)))
+    # The same positive terms, some 300 of them, in another order.
+    np.testing.assert_allclose(ENERGY(system, listed), fresh, rtol=300 * 2.2e-16)
+    bare = float(ENERGY(system, list_pairs(structure, reach)))
+    assert abs(bare - fresh) > 1e-6  # without the skin something is missed
+
+
+def test_rows_keep_the_length_asked_for():
+    structure, reach = CASES["square"]
+    assert list_pairs(structure, reach, slots=48).index.shape == (24, 48)
+    assert list_pairs(structure, reach, slots=1).mask.any(axis=1).all()
+
+
+def test_row_lengths_are_few_and_fit():
+    widths = [neighbors._rounded(k) for k in range(1, 200)]
+    assert all(width >= k for k, width in enumerate(widths, 1))
+    assert all(width <= max(widths[0], 2 * k) for k, width in enumerate(widths, 1))
+    assert len(set(widths)) < 20
+
+
+def test_bonds_join_nearest_images_and_are_never_stale():
+    structure = Structure([[0.1, 2.0], [3.8, 2.0], [2.0, 2.0]], box=4.0)
+    listed = list_bonds(structure, np.array([[0, 1], [1, 2]]))
+    row, index, _, vector = listed_entries(listed, structure.box)
+    length = dict(zip(zip(row.tolist(), index.tolist()), np.linalg.norm(vector, axis=1)))
+    # 0.3 through the wall and 1.8 inside, as differences of numbers of size 4.
+    expected = {(0, 1): 0.3, (1, 0): 0.3, (1, 2): 1.8, (2, 1): 1.8}
+    assert length == pytest.approx(expected, abs=1e-14)
+    assert listed.skin == np.inf
+    bond = np.asarray(listed.bond)[np.nonzero(listed.mask)]
+    np.testing.assert_array_equal(bond, [0, 0, 1, 1])
+
+
+def test_under_jit_all_pairs_are_taken():
+    structure, reach = CASES["square"]
+    potential = SoftSphere(diameter=reach)
+    compiled = jax.jit(lambda s: systems.energy(System(s, potential)))(structure)
+    np.testing.assert_allclose(compiled, systems.energy(System(structure, potential)), rtol=1e-12)
+
+
+def test_traced_box_too_small_gives_nan():
+    structure, _ = CASES["square"]  # half the width is 2
+
+    def energy(cutoff):
+        potential = SoftSphere(diameter=cutoff)
+        return jax.jit(lambda s, p: systems.energy(System(s, p)))(structure, potential)
+
+    def force(cutoff):
+        potential = SoftSphere(diameter=cutoff)
+        return jax.jit(lambda s, p: systems.force(System(s, p)))(structure, potential)
+
+    assert np.isfinite(energy(1.99))
+    assert np.isnan(energy(2.01))
+    assert np.isfinite(force(1.99)).all()
+    assert np.isnan(force(2.01)).all()
+
+
+def test_nan_positions_give_nan_not_silence():
+    structure, reach = CASES["square"]
+    listed = list_pairs(structure, reach)
+    potential = SoftSphere(diameter=reach)
+    lost = jnp.asarray(structure.position).at[3, 1].set(jnp.nan)
+    assert np.isnan(pair.energy(potential, structure, lost, listed))
+    assert np.isnan(pair.force(potential, structure, lost, listed)).all()
+
+
+@pytest.mark.parametrize("make", [list_pairs, all_pairs])
+def test_endless_range_in_a_periodic_box_is_refused(make):
+    structure, _ = CASES["square"]
+    with pytest.raises(CutoffTooLong, match="needs a potential with a cutoff"):
+        make(structure, np.inf)
+
+
+def test_endless_range_in_free_space_takes_everyone():
+    structure, _ = CASES["free 3-D"]
+    assert list_pairs(structure, np.inf).mask.sum() == 24 * 23
+
+
+def test_range_of_many_boxes_is_refused_and_suspects_the_units():
+    structure, _ = CASES["cube"]
+    with pytest.raises(CutoffTooLong, match="units of cutoff and box"):
+        list_pairs(structure, 4000.0)
+
+
+def test_too_many_neighbors_are_refused(monkeypatch):
+    structure, _ = CASES["free 3-D"]
+    monkeypatch.setattr(neighbors, "MAX_ENTRIES", 100)
+    with pytest.raises(CutoffTooLong, match="without a cutoff"):
+        list_pairs(structure, np.inf)
+    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    with pytest.raises(CutoffTooLong, match="neighbours a particle"):
+        list_pairs(structure, 50.0)
+
+
+def test_periodic_lennard_jones_without_cutoff_is_refused():
+    structure, _ = CASES["square"]
+    with pytest.raises(CutoffTooLong, match="cutoff"):
+        systems.energy(System(structure, LennardJones()))
