@@ -34,7 +34,7 @@ _HOME = {
 }
 _FOLDERS = ("io", "implicit", "particles", "plots", "response")
 
-__all__ = ["__version__", *_HOME, *_FOLDERS]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME, *_FOLDERS]
 
 if TYPE_CHECKING:
     from simsens import implicit, io, particles, plots, response

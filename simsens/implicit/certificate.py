@@ -4,13 +4,13 @@ A derivative :math:`J = -A^{-1} B` with :math:`A = \partial_x F`, :math:`B = \pa
 taken at a point :math:`\hat x` that is only nearly a root, and the system is solved only nearly:
 
 .. math:: \|\hat J - J^*\| \le \frac{1}{\lambda_{\min}}
-          \left\| A(\hat x + \delta)\, \hat J + B(\hat x + \delta) \right\| + \text{rounding},
-          \qquad \delta = -A^{-1} F(\hat x) .
+          \left\| A(\hat x + \delta)\, \hat J + B(\hat x + \delta) \right\|
+          + \text{rounding}, \qquad \delta = -A^{-1} F(\hat x) .
 
 This is Theorem 1 of Blondel et al. (arXiv 2105.15183) made computable. There, Lipschitz constants
-bound how much A and B differ between :math:`\hat x` and the root; here both are evaluated where one
-Newton step :math:`\delta` says the root is. Newton's error is second order in :math:`\delta`, so the
-bound is sharp near the root. The residual of the linear solve is contained in it.
+bound how much A and B differ between :math:`\hat x` and the root; here both are evaluated where
+one Newton step :math:`\delta` says the root is. Newton's error is second order in :math:`\delta`, so
+the bound is sharp near the root. The residual of the linear solve is contained in it.
 """
 
 from __future__ import annotations

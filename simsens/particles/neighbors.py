@@ -28,7 +28,7 @@ import numpy as np
 from simsens.particles import space
 from simsens.particles.structure import Structure
 
-MAX_ENTRIES = 400_000_000  # of one list: 10 GB of entries, more than a wrong unit should allocate
+MAX_ENTRIES = 100_000_000  # of one list: some 3 GB; a wrong unit should not take more
 BRUTE_FORCE = 4_000_000  # below this many distances numpy's plain table beats a tree
 
 
@@ -80,7 +80,6 @@ def list_pairs(structure: Structure, reach: Any, skin: float = 0.0, slots: int =
         CutoffTooLong: an infinite range in a periodic box, or more entries than memory.
     """
     position = np.asarray(structure.position, float)
-    number, dimension = position.shape
     species = np.asarray(structure.species)
     reach = np.broadcast_to(np.asarray(reach, float), (len(structure.species_names),) * 2)
     longest = float(reach.max()) + skin
@@ -125,12 +124,12 @@ def all_pairs(structure: Structure, reach: Any) -> NeighborList:
     With a concrete box and ``reach`` as many images as needed are taken. Otherwise one image is,
     and ``valid`` tells whether that was enough: ``reach`` below half the width of the box.
     """
-    number, dimension = structure.number, structure.dimension
+    number = structure.number
     images = _images(structure, reach)
     others = np.tile(np.arange(number), (number, 1))
     index = np.tile(others, (1, len(images)))
     extra = np.repeat(images, number, axis=0)
-    mask = (index != np.arange(number)[:, None]) | extra.any(axis=1)[None]
+    mask = (index != np.arange(number)[:, None]) | (extra != 0).any(axis=1)[None]
     position = jax.lax.stop_gradient(jnp.asarray(structure.position))
     difference = position[index] - position[:, None]
     shift = space.nearest_image(structure, difference) + extra[None].astype(position.dtype)
@@ -162,8 +161,8 @@ def _ghosts(
     counts = np.where(structure.boundary, np.ceil(reduced), 0)
     if np.prod(2 * counts + 1) * number > MAX_ENTRIES:
         raise CutoffTooLong(
-            f"the interaction reaches {longest:.6g}, {reduced.max():.3g} times the width of the box:"
-            " are the units of cutoff and box the same?"
+            f"the interaction reaches {longest:.6g}, {reduced.max():.3g} times the width of the"
+            " box: are the units of cutoff and box the same?"
         )
     fraction = wrapped @ np.linalg.inv(box)
     ghosts, owners, edges = [wrapped], [np.arange(number)], [home]
@@ -187,7 +186,7 @@ def _close_pairs(
     if not np.isfinite(longest):
         if len(points) * len(others) > MAX_ENTRIES:
             raise CutoffTooLong(
-                f"{len(points)} particles without a cutoff make {len(points) ** 2:.2g} pairs: set one"
+                f"{len(points)} particles make {len(points) ** 2:.2g} pairs: set a cutoff"
             )
         row, column = np.indices((len(points), len(others))).reshape(2, -1)
         return row, column
@@ -195,7 +194,8 @@ def _close_pairs(
         squared = sum(
             (points[:, None, k] - others[None, :, k]) ** 2 for k in range(points.shape[1])
         )
-        return np.nonzero(squared < longest**2)
+        row, column = np.nonzero(np.asarray(squared) < longest**2)
+        return row, column
     from scipy.spatial import cKDTree  # 0.2 s to import: only large systems pay for it
 
     tree = cKDTree(others)
@@ -208,7 +208,8 @@ def _close_pairs(
     pairs = tree.query_pairs(longest, output_type="ndarray")
     forward = pairs[pairs[:, 0] < len(points)]
     backward = pairs[pairs[:, 1] < len(points)][:, ::-1]
-    return tuple(np.concatenate([forward, backward]).T)  # type: ignore[return-value]
+    row, column = np.concatenate([forward, backward]).T
+    return row, column
 
 
 def _rows(

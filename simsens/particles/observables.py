@@ -25,7 +25,7 @@ def energy(system: System, neighbors: neighbor_lists.NeighborList | None = None)
 
 
 def pressure(system: System, neighbors: neighbor_lists.NeighborList | None = None) -> Any:
-    r"""The pressure at rest, :math:`p = -\partial E / \partial V` under uniform scaling of all lengths.
+    r"""The pressure at rest, :math:`p = -\partial E / \partial V`, all lengths scaled alike.
 
     With the box and all positions scaled by ``1 + s``: ``p = -(dE/ds) / (d V)``.
 

@@ -1,4 +1,4 @@
-"""Names for the numbers of a potential: ``sigma``, ``diameter[B]``, ``epsilon[A,B]``, ``stiffness[7]``.
+"""Names for a potential's numbers: ``sigma``, ``diameter[B]``, ``epsilon[A,B]``, ``stiffness[7]``.
 
 A potential's parameters are its array fields. A field is a number, a dict from species (or pairs
 ``"A,B"`` of them) to numbers, or an array; each number has a name, the same in Python, on the

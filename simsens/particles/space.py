@@ -1,6 +1,6 @@
 """Geometry of the box: fractional coordinates, widths, displacements.
 
-A point is ``x = s @ box`` with fractional coordinates ``s`` and the edge vectors as rows of ``box``.
+A point is ``x = s @ box`` with fractional coordinates ``s``; the rows of ``box`` are the edges.
 The width of the box across edge k is ``h_k = 1 / |column k of box^-1|``. Rounding the fractional
 difference gives the nearest image of every pair closer than half the smallest periodic width,
 whatever the angles of the box; beyond that several images matter (see ``neighbors``).

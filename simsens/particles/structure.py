@@ -3,7 +3,7 @@
 Conventions, those of H5MD and of ASE:
 
 * ``position[i]`` is a Cartesian row vector of ``dimension`` 2 or 3; positions are not wrapped.
-* ``box[k]`` is the k-th edge vector (a *row*; jax-md holds columns). ``box`` is ``None`` in free space.
+* ``box[k]`` is the k-th edge vector, a *row* (jax-md holds columns); ``None`` is free space.
 * ``boundary[k]`` says whether the k-th edge is periodic.
 * ``species[i]`` is an index into ``species_names``; a name is any string.
 * ``fixed[i]`` says that particle i is held in place by whoever relaxes the structure.
@@ -198,7 +198,7 @@ def _mask(fixed: Any, number: int) -> np.ndarray:
         return np.zeros(number, bool)
     if array.dtype.kind not in "iu" or array.min() < -number or array.max() >= number:
         raise InvalidStructure(
-            f"fixed must be a mask of {number} bools or particle indices below {number}; got {fixed}"
+            f"fixed must be {number} bools or particle indices below {number}; got {fixed}"
         )
     mask = np.zeros(number, bool)
     mask[array] = True

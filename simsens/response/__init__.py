@@ -1,1 +1,1 @@
-"""Where matter meets calculus: relaxation, and how the relaxed structure answers to every parameter."""
+"""Where matter meets calculus: relaxation, and the response of the minimum to its parameters."""

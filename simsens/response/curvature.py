@@ -59,12 +59,12 @@ class Curvature:
 
     @property
     def newton_step(self) -> np.ndarray:
-        """The displacement ``[n]`` to where the force would vanish if the curvature were constant."""
+        """Displacement ``[n]`` to where the force vanishes if the curvature does not change."""
         return np.asarray(self.solve(np.asarray(self._prepared[0])[None]).value)[0]
 
     @property
     def rigid_modes(self) -> Any:
-        """Orthonormal rows ``[mode, n]``: rigid motions that cost nothing; zero rows do not count."""
+        """Orthonormal rows ``[mode, n]``: rigid motions that cost nothing, or rows of zeros."""
         return self._prepared[1]
 
     @property

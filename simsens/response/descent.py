@@ -91,7 +91,7 @@ def advance(
     budget: Any,
     optimizer: str,
 ) -> Motion:
-    """Step until the largest force is at most ``target``, the list is stale, or the budget is spent.
+    """Step until the largest force is at most ``target``, the list stale, or the budget spent.
 
     Args:
         system: structure and potential; its positions are not read.

@@ -82,7 +82,7 @@ def rigid_modes(structure: Structure, mobile: Any) -> Any:
 
 
 def confirmed(modes: Any, apply: Any, top: Any) -> Any:
-    """The rigid modes that truly cost nothing; the others (an outer field, a wall) become zero rows."""
+    """The rigid modes that truly cost nothing; others (an outer field, a wall) become zero."""
     cost = jnp.sqrt(jnp.sum(jax.vmap(apply)(modes) ** 2, axis=1))
     return jnp.where((cost <= RIGID * top)[:, None], modes, 0)
 
@@ -90,7 +90,7 @@ def confirmed(modes: Any, apply: Any, top: Any) -> Any:
 def largest_curvature(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
     """The largest absolute eigenvalue of the Hessian, from 16 power iterations (never above it)."""
     shape = jnp.shape(system.structure.position)
-    # Cosines of incommensurate phases: no symmetry of a crystal makes this start orthogonal to the top.
+    # Cosines of incommensurate phases: no crystal's symmetry makes this start miss the top mode.
     phase = jnp.arange(shape[0] * shape[1], dtype=jnp.asarray(system.structure.position).dtype)
     start = jnp.cos(phase * 2.399963 + 0.1 * jnp.cos(phase * phase)).reshape(shape)
 

@@ -4,10 +4,10 @@ The steps are jax-md's FIRE or gradient descent (``descent``). This driver decid
 says why: converged, out of steps, stalled, not a number, or asked to. It renews the list of
 neighbours when a particle has moved half its skin, and bounds the largest move of a particle.
 
-Tight tolerances are reached by Newton's method once FIRE is near, :math:`x \leftarrow x - H^+ \nabla
-E`, through the same linear solver as the sensitivities. A Newton step is kept only when it lowers
-the largest force on a fresh list; otherwise FIRE goes on. Contact changes and saddles are where
-it is not kept.
+Tight tolerances are reached by Newton's method once FIRE is near,
+:math:`x \leftarrow x - H^+ \nabla E`, through the same linear solver as the sensitivities. A step
+is kept only when it lowers the largest force on a fresh list; otherwise FIRE goes on. Contact
+changes and saddles are where it is not kept.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def relax(
         max_move: largest displacement of a particle in a step, a tenth of their spacing by default.
         solver: of the Newton steps, ``"auto"``, ``"dense"`` or ``"cg"``.
         throw: whether not converging is an error.
-        progress: called with ``(step, energy, max_force)`` now and then; a true value stops the run.
+        progress: called with ``(step, energy, max_force)`` now and then; true stops the run.
 
     Returns:
         The equilibrium, which says by which criterion the run ended.
@@ -164,7 +164,7 @@ class _Run:
         return float(energy), float(motion.max_force), float(top)
 
     def advance(self, motion: descent.Motion, top: float, target: float, budget: int) -> Any:
-        """Some steps: the motion, its energy, its largest curvature. One program serves all calls."""
+        """Some steps: motion, energy, largest curvature. One program serves all calls."""
         bounds = (top, target, self.max_move, budget)
         return _advance(self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer)
 
@@ -272,7 +272,7 @@ class _Run:
             i, k = np.unravel_index(np.argmin(r), r.shape)
             return (
                 f"the energy is not finite: particles {i} and {int(listed.index[i, k])} are"
-                f" {r[i, k]:.3g} apart; move one of them (overlap at distance zero has no direction)"
+                f" {r[i, k]:.3g} apart, where a force has no direction; move one of them"
             )
         return (
             "the energy or its derivative is not finite at the start: check the energy function at"

@@ -29,7 +29,7 @@ from simsens.particles.potentials import EnergyFunction
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
 from simsens.response import descent, hessian
-from simsens.response.relaxation import mobile_mask, relax
+from simsens.response.relaxation import relax
 
 
 def relaxed(
@@ -40,7 +40,7 @@ def relaxed(
     *,
     fixed: Any = None,
 ) -> System:
-    """The system at the minimum of its energy, differentiable in potential, box and fixed particles.
+    """The system at rest, differentiable in its potential, its box and its fixed particles.
 
     Args:
         system: may be traced. Positions start the relaxation; those of mobile particles get no
@@ -51,8 +51,9 @@ def relaxed(
         fixed: indices or mask of particles that do not move; the structure's own by default.
 
     Returns:
-        The system at rest. Under ``jit`` and ``vmap``, where nothing can be raised, a structure that
-        does not converge has NaN positions; so has the derivative of a linear solve that fails.
+        The system at the minimum. Under ``jit`` and ``vmap``, where nothing can be raised, a
+        structure that does not converge has NaN positions; a derivative whose linear solve fails
+        is NaN.
 
     Raises:
         NotConverged: outside ``jit`` and ``vmap``, with the state that was reached.

@@ -45,9 +45,10 @@ class EnergyFunction:
         InvalidPotential: a parameter the function does not take.
 
     Example:
-        >>> def springs(position, displacement, length=1.0):
-        ...     return 0.5 * ((displacement(position[0], position[1]) ** 2).sum() ** 0.5 - length) ** 2
-        >>> EnergyFunction(springs).parameters
+        >>> def spring(position, displacement, length=1.0):
+        ...     stretch = (displacement(position[0], position[1]) ** 2).sum() ** 0.5 - length
+        ...     return stretch**2 / 2
+        >>> EnergyFunction(spring).parameters
         {'length': 1.0}
     """
 
@@ -65,7 +66,8 @@ class EnergyFunction:
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
             known = ", ".join(defaults) or "none"
             raise InvalidPotential(
-                f"unknown parameter {unknown[0]!r} of the energy {_name(self.function)}; known are {known}"
+                f"unknown parameter {unknown[0]!r} of the energy {_name(self.function)};"
+                f" known are {known}"
             )
         object.__setattr__(self, "parameters", {**defaults, **self.parameters})
 

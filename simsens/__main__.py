@@ -1,0 +1,5 @@
+"""``python -m simsens`` is ``simsens``."""
+
+from simsens.cli.main import main
+
+main()
