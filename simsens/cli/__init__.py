@@ -1,1 +1,1 @@
-"""The command line: parse, call one verb, report. Nothing heavier than click loads until it runs."""
+"""The command line: parse, call one verb, report. Only click loads until a command runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -39,29 +40,34 @@ class _Lazy(click.Group):
 
 @click.command(
     cls=_Lazy,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SIMSENS"},
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
     epilog="Try it: simsens relax --sensitivity   (a packing of 128 disks; no file needed)",
 )
 @click.version_option(__version__, prog_name="simsens")
-def group() -> None:
+@click.pass_context
+def group(ctx: click.Context) -> None:
     """Relax a simulated structure, and get the derivative of everything measured on it.
 
     Every equilibrium comes with its derivatives, and every derivative with its evidence.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(args: list[str] | None = None) -> None:
     """Run a command; every error is one line and an exit code, never a traceback unasked."""
     arguments = sys.argv[1:] if args is None else args
+    warnings.showwarning = _warn
     try:
         code = group.main(args=arguments, prog_name="simsens", standalone_mode=False)
     except click.exceptions.Abort:
         code = exit_codes.INTERRUPTED
     except KeyboardInterrupt:
-        click.echo("simsens: interrupted, nothing was saved", err=True)
+        _say("interrupted, nothing was saved")
         code = exit_codes.INTERRUPTED
     except Exception as error:
-        if "--traceback" in arguments or os.environ.get("SIMSENS_RELAX_TRACEBACK"):
+        if "--traceback" in arguments or os.environ.get("SIMSENS_TRACEBACK"):
             raise
         code = _told(error)
     sys.exit(code if isinstance(code, int) else exit_codes.OK)
@@ -82,8 +88,17 @@ def _told(error: Exception) -> int:
     else:
         line = f"unexpected {type(error).__name__}: {error}; --traceback shows where"
         code = exit_codes.UNEXPECTED
-    click.echo("simsens: " + " ".join(line.split()), err=True)
+    _say(line)
     return code
+
+
+def _warn(message: Warning | str, *unused: Any, **unused_too: Any) -> None:
+    """A library's warning as one line, without the place in its source."""
+    _say(f"warning: {message}")
+
+
+def _say(text: str) -> None:
+    click.echo("simsens: " + " ".join(text.split()), err=True)
 
 
 if __name__ == "__main__":

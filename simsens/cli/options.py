@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,77 +24,120 @@ def _configure(ctx: click.Context, option: click.Parameter, path: str | None) ->
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise click.BadParameter(f"{path}: {error}") from error
-    known = [
-        p.name.replace("_", "-") for p in ctx.command.params if p.name not in ("config", "help")
-    ]
+    flags = {
+        p.name: isinstance(p, click.Option) and p.is_flag
+        for p in ctx.command.params
+        if p.name not in ("config", "traceback")
+    }
+    known = [name.replace("_", "-") for name in flags]
     defaults: dict[str, Any] = {}
     for key, value in content.items():
-        if key.replace("_", "-") not in known:
+        name = key.replace("-", "_")
+        if name not in flags:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.BadParameter(
                 f"{path}: unknown key {key!r}; known are {', '.join(known)}{hint}"
             )
-        defaults[key.replace("-", "_")] = _flattened(value) if key == "param" else value
-    if isinstance(defaults.get("sensitivity"), bool):
-        defaults["sensitivity"] = "default" if defaults["sensitivity"] else None
+        defaults[name] = _as_typed(key, value, flags[name])
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
 
 
-def _flattened(table: Any) -> list[str]:
+def _as_typed(key: str, value: Any, flag: bool) -> Any:
+    """A value of a configuration file as it would be typed after the option."""
+    if isinstance(value, dict) != (key == "param"):
+        raise click.BadParameter(
+            f"{key} must be {'a table, [param]' if key == 'param' else 'one value'}; got {value!r}"
+        )
+    if isinstance(value, dict):
+        return _flattened(value)
+    if key == "sensitivity" and isinstance(value, bool):
+        return "default" if value else None
+    if isinstance(value, bool) != flag:
+        raise click.BadParameter(f"{key} cannot be {json.dumps(value, default=str)}")
+    return ",".join(str(part) for part in value) if isinstance(value, list) else value
+
+
+def _flattened(table: dict[str, Any]) -> list[str]:
     """``{"diameter": {"A": 1.0}}`` as ``["diameter[A]=1.0"]``, the form of ``--param``."""
-    if not isinstance(table, dict):
-        raise click.BadParameter("param must be a table, [param]")
     flat: list[str] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            flat += [f"{key}[{which}]={number}" for which, number in value.items()]
+            flat += _flattened({f"{key}[{which}]": number for which, number in value.items()})
         else:
             flat.append(f"{key}={json.dumps(value) if isinstance(value, list) else value}")
     return flat
 
 
 def _parameters(ctx: click.Context, option: click.Parameter, pairs: Any) -> dict[str, Any]:
-    """``("sigma=3.4", "mode=shift")`` as a dict of numbers, lists and words."""
+    """``("sigma=3.4", "mode=shift")`` as a dict; what a configuration says is filled in."""
     found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.strip() or not text.strip():
-            raise click.BadParameter(f"needed NAME=VALUE, as in sigma=3.4; got {pair!r}")
-        found[name.strip()] = _value(text.strip())
+    for pair in [*(ctx.default_map or {}).get("param", ()), *pairs]:
+        # The name of a species may hold anything, an equals sign too.
+        match = re.fullmatch(r"\s*(\w+)(\[[^\[]+\])?\s*=\s*(.*\S)\s*", pair)
+        if match is None:
+            raise click.BadParameter(
+                f"needed NAME=VALUE, as in sigma=3.4 or diameter[B]=0.6; got {pair!r}"
+            )
+        field, which, text = match.groups()
+        found[field + (which or "")] = _value(pair, text)
     return found
 
 
-def _value(text: str) -> Any:
+def _value(pair: str, text: str) -> Any:
+    """A number, a list of numbers, or the word itself."""
     try:
-        return float(text)
+        value = json.loads(text) if text.startswith("[") else float(text)
+        if not all(math.isfinite(number) for number in _numbers(value)):
+            raise click.BadParameter(f"needed finite numbers; got {pair!r}")
+    except (json.JSONDecodeError, TypeError) as error:
+        raise click.BadParameter(f"not a list of numbers: {pair!r}") from error
     except ValueError:
-        pass
-    if text.startswith("["):
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise click.BadParameter(f"not a list: {text!r} ({error})") from error
-    return text
+        return text
+    return value
+
+
+def _numbers(value: Any) -> list[Any]:
+    return [n for part in value for n in _numbers(part)] if isinstance(value, list) else [value]
+
+
+def _finite(ctx: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"needed a finite number; got {value}")
+    return value
 
 
 def _indices(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
     """``"0,1,5-9"`` as a list of indices."""
-    if not text:
+    if text is None:
         return None
     chosen: list[int] = []
-    for part in str(text).split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,8})(?:\s*-\s*([0-9]{1,8}))?\s*", part)
+        first, last = (int(n) for n in (match[1], match[2] or match[1])) if match else (1, 0)
+        if last < first:
             raise click.BadParameter(f"needed particle indices such as 0,1,5-9; got {text!r}")
-        chosen += range(int(first), int(last if dash else first) + 1)
+        chosen += range(first, last + 1)
     return chosen
 
 
-structure = click.argument("structure", metavar="[STRUCT]", required=False)
+def _ending(*suffixes: str) -> Callable[..., Path | None]:
+    def check(ctx: click.Context, option: click.Parameter, path: str | None) -> Path | None:
+        if path is not None and Path(path).suffix.lower() not in suffixes:
+            raise click.BadParameter(
+                f"needed a name that ends in {' or '.join(suffixes)}; got {path}"
+            )
+        return None if path is None else Path(path)
+
+    return check
+
+
+FILE = click.Path(exists=True, dir_okay=False)
+
+structure = click.argument("structure", metavar="[STRUCT]", required=False, type=FILE)
 config = click.option(
-    "--config", metavar="FILE", callback=_configure, is_eager=True, expose_value=True,
+    "--config", metavar="FILE", type=FILE, callback=_configure, is_eager=True,
     help="TOML file with these options as keys (param is a table); flags win over it.",
 )  # fmt: skip
 potential = click.option(
@@ -105,12 +150,12 @@ param = click.option(
     help="A number or setting of the potential: sigma=3.4, diameter[B]=0.6, epsilon[A,B]=1.",
 )  # fmt: skip
 fmax = click.option(
-    "--fmax", type=click.FloatRange(0, min_open=True), metavar="F",
+    "--fmax", type=click.FloatRange(0, min_open=True), metavar="F", callback=_finite,
     help="Largest force on any particle, in the potential's units."
     "  [default: 1e-6; 1e-10 with --sensitivity]",
 )  # fmt: skip
 steps = click.option(
-    "--steps", type=click.IntRange(0), default=100_000, show_default=True, metavar="N",
+    "--steps", type=click.IntRange(0, 2**31 - 1), default=100_000, show_default=True, metavar="N",
     help="The budget of steps.",
 )  # fmt: skip
 optimizer = click.option(
@@ -119,43 +164,48 @@ optimizer = click.option(
 )  # fmt: skip
 fixed = click.option(
     "--fixed", metavar="INDICES", callback=_indices,
-    help="Particles that do not move: 0,1,5-9, counted from 0.",
+    help="Particles that do not move: 0,1,5-9, counted from 0. The file's own by default.",
 )  # fmt: skip
 dimension = click.option(
-    "--dimension", type=click.Choice(["2", "3"]), help="Dimension of a structure file's contents."
-)
+    "--dimension", type=click.IntRange(2, 3), metavar="[2|3]",
+    help="Of the file's contents, when it does not say; of the packing, 2 by default.",
+)  # fmt: skip
 sensitivity = click.option(
     "--sensitivity", metavar="[=NAMES]",
-    help="Differentiate with respect to these parameters (comma-separated), to all when no names are"
-    " given.",
+    help="Differentiate by these parameters, separated by commas, by all of them without names (the"
+    " packing: diameter[B]); none turns it off.",
 )  # fmt: skip
 solver = click.option(
-    "--solver", type=click.Choice(["auto", "dense", "cg"]), default="auto", show_default=True,
-    help="Of the linear systems.",
+    "--solver", type=click.Choice(["auto", "dense", "sparse", "cg"]), default="auto",
+    show_default=True, help="Of the linear systems.",
 )  # fmt: skip
 output = click.option(
-    "-o", "--output", metavar="FILE", help="The result, an .h5md file.  [default: STRUCT.h5md]"
-)
-overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
-plot = click.option("--plot", metavar="FILE", help="Draw the result (png, svg or pdf).")
+    "-o", "--output", metavar="FILE", callback=_ending(".h5md", ".h5"),
+    help="The result, an .h5md file.  [default: STRUCT.h5md, packing.h5md]",
+)  # fmt: skip
+overwrite = click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
+plot = click.option(
+    "--plot", metavar="FILE", callback=_ending(".png", ".svg", ".pdf"),
+    help="Draw the result (png, svg or pdf).",
+)  # fmt: skip
 units = click.option(
     "--units", type=click.Choice(["reduced", "metal"]), default="reduced", show_default=True,
     help="What the numbers mean, for the file's readers: metal is eV and Angstrom.",
 )  # fmt: skip
 seed = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True,
-    help="Of the random start of the embedded packing.",
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+    help="Of the packing's random start.",
 )  # fmt: skip
 dtype = click.option(
-    "--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True
-)
+    "--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True,
+    help="Precision of the numbers.",
+)  # fmt: skip
 device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True
-)
+    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,
+    help="Where to compute.",
+)  # fmt: skip
 dry_run = click.option("--dry-run", is_flag=True, help="Check the input, say what would be done.")
-as_json = click.option(
-    "--json", "as_json", is_flag=True, help="Print the result on stdout as JSON."
-)
+as_json = click.option("--json", is_flag=True, help="Print the result on stdout as JSON.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Log the progress even to a file.")
 traceback = click.option("--traceback", is_flag=True, help="Show where an error came from.")

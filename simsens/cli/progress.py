@@ -12,9 +12,7 @@ import click
 class Progress:
     """Shows steps, energy, largest force and speed as the relaxation reports them.
 
-    Args:
-        live: one line that is rewritten.
-        log: a line a report.
+    On a terminal one line is rewritten; with ``verbose`` every report leaves a line.
     """
 
     def __init__(self, quiet: bool, verbose: bool) -> None:
@@ -25,9 +23,11 @@ class Progress:
         self._open = False
 
     def __call__(self, step: int, energy: float, max_force: float) -> None:
+        """Tell where the relaxation stands."""
         now = time.perf_counter()
         speed = step / max(now - self._began, 1e-9)
-        line = f"step {step:>7}   energy {energy:.10g}   max force {max_force:.3e}   {speed:.0f} steps/s"
+        line = f"step {step:>7}   energy {energy:.10g}   max force {max_force:.3e}"
+        line += f"   {speed:.0f} steps/s"
         if self.log:
             click.echo(line, err=True)
         elif self.live and now - self._shown > 0.1:
@@ -40,7 +40,10 @@ class Progress:
             self._open = True
             click.echo(f"\r\x1b[2K{text}", err=True, nl=False)
 
-    def close(self) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
         """Leave the line to what comes after."""
         if self._open:
             click.echo("\r\x1b[2K", err=True, nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ class _Relax(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
+        for word, after in pairwise(args[:end]):
+            if word == "--sensitivity" and not after.startswith("-") and not Path(after).exists():
+                raise click.UsageError(
+                    f"there is no file {after!r}; for a parameter write --sensitivity={after}", ctx
+                )
         spelled = [f"{a}=default" if a == "--sensitivity" else a for a in args[:end]]
         return super().parse_args(ctx, spelled + args[end:])
 
@@ -54,32 +60,18 @@ def command(**settings: Any) -> int:
     simsens relax argon.extxyz --potential lennard-jones --param sigma=3.405 \\
             --param epsilon=0.0104 --param cutoff=8.5 --sensitivity --plot argon.png
 
+    An option can also come from the environment (SIMSENS_FMAX for --fmax) or from --config; flags
+    win over the environment, and that over the file.
+
     Exit codes: 0 converged and certified, 2 bad input, 3 not converged (the state is written,
-    no derivative), 5 derivative not trustworthy (written, marked), 130/143 interrupted after saving.
-    """
-    output = _output(settings)
-    if settings["plot"]:
-        _check_plot(Path(settings["plot"]))
+    no derivative), 5 derivative not trustworthy (written, marked), 129/130/143 interrupted after
+    saving.
+    """  # noqa: D301
+    if settings["quiet"] and settings["verbose"]:
+        raise click.UsageError("--quiet and --verbose exclude each other")
     from simsens.cli import session  # JAX loads here: only once the words make sense
 
     session.start_jax(settings["dtype"], settings["device"])
     from simsens.cli import run
 
-    return run.relax(settings, output)
-
-
-def _output(settings: dict[str, Any]) -> Path:
-    if settings["output"]:
-        path = Path(settings["output"])
-        if path.suffix not in (".h5md", ".h5"):
-            raise click.UsageError(f"the output must end in .h5md or .h5; got {path}")
-        return path
-    stem = Path(settings["structure"]).stem if settings["structure"] else "packing"
-    return Path(f"{stem}.h5md")
-
-
-def _check_plot(path: Path) -> None:
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise click.UsageError(f"a plot must end in .png, .svg or .pdf; got {path}")
-    if not path.parent.is_dir():
-        raise click.UsageError(f"no such folder for the plot: {path.parent}")
+    return run.relax(settings)

@@ -2,69 +2,76 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import jax
+import numpy as np
 
 from simsens import io
 from simsens.cli import exit_codes, session, summary
 from simsens.cli.progress import Progress
-from simsens.implicit.linear_solve import DENSE_LIMIT
 from simsens.io import atomic
 from simsens.particles import parameters
 from simsens.particles import system as systems
 from simsens.particles.packing import packing
+from simsens.particles.potentials import EnergyFunction
 from simsens.particles.potentials.build import build
+from simsens.particles.potentials.errors import InvalidPotential
 from simsens.particles.structure import check
 from simsens.particles.system import System
+from simsens.response.curvature import method_for
 from simsens.response.equilibrium import NotConverged
+from simsens.response.relaxation import mobile_mask
 from simsens.response.relaxation import relax as relax_system
 from simsens.response.sensitivity import Sensitivity, sensitivity
 
 
-def relax(settings: dict[str, Any], output: Path) -> int:
+def relax(settings: dict[str, Any]) -> int:
     """Run the command; returns its exit code."""
     began, started = time.perf_counter(), datetime.now(UTC)
-    atomic.check_output(output, settings["overwrite"])
+    output, drawing = _outputs(settings)
     system, origin = _system(settings)
+    facts = session.input_facts(settings["structure"])
     wrt = _names(settings, system)
     fmax = settings["fmax"] or (1e-10 if wrt and settings["dtype"] == "float64" else 1e-6)
     if settings["dry_run"]:
         _plan(system, origin, wrt, fmax, output, settings)
         return exit_codes.OK
 
+    slope: Sensitivity | None = None
+    advice = failure = None
     progress = Progress(settings["quiet"], settings["verbose"])
     with session.Signals() as signals:
-        progress.say("compiling ...")
 
         def report(step: int, energy: float, force: float) -> bool:
             progress(step, energy, force)
-            return signals.received is not None
+            return signals.exit_code is not None
 
-        slope: Sensitivity | None = None
-        code, advice = exit_codes.OK, None
-        try:
-            equilibrium = relax_system(
-                system,
-                settings["optimizer"],
-                fmax,
-                settings["steps"],
-                solver=settings["solver"],
-                progress=report,
-            )
-            if wrt:
+        with progress:
+            progress.say("compiling ...")
+            try:
+                equilibrium = relax_system(
+                    system,
+                    settings["optimizer"],
+                    fmax,
+                    settings["steps"],
+                    solver=settings["solver"],
+                    progress=report,
+                )
+            except NotConverged as stopped:
+                equilibrium, advice = stopped.equilibrium, str(stopped)
+            if wrt and advice is None and signals.exit_code is None:
                 progress.say("differentiating ...")
-                slope = sensitivity(equilibrium, wrt, solver=settings["solver"])
-                code = exit_codes.OK if slope.certificate.trusted else exit_codes.NOT_TRUSTED
-        except NotConverged as stopped:
-            equilibrium, advice = stopped.equilibrium, str(stopped)
-            code = exit_codes.NOT_CONVERGED if signals.received is None else signals.exit_code
-        finally:
-            progress.close()
-        facts = session.provenance({**settings, "fmax": fmax}, started)
+                try:
+                    slope = sensitivity(equilibrium, wrt, solver=settings["solver"])
+                except Exception as error:  # the minimum is saved before anyone hears of it
+                    failure = error
+        facts |= session.provenance({**settings, "fmax": fmax}, started)
         io.write(
             output,
             equilibrium,
@@ -73,49 +80,107 @@ def relax(settings: dict[str, Any], output: Path) -> int:
             overwrite=settings["overwrite"],
             provenance=facts,
         )
-        files = [output, *_plot(settings, equilibrium, slope)]
-    if settings["as_json"]:
+        if drawing is not None:
+            from simsens import plots
+
+            plots.save(plots.summary(equilibrium, slope), drawing)
+    files = [path for path in (output, drawing) if path is not None]
+    if settings["json"]:
         click.echo(summary.as_json(equilibrium, slope, files))
     if not settings["quiet"]:
         seconds = time.perf_counter() - began
         _show(summary.lines(system, origin, equilibrium, slope, files, seconds))
-    if advice and not (settings["quiet"] and settings["as_json"]):
-        click.echo(f"simsens: {advice}; no derivative was taken", err=True)
+    if failure is not None:
+        raise failure
+
+    code, complaint = exit_codes.OK, None
+    if signals.exit_code is not None:
+        code = signals.exit_code
+        complaint = f"interrupted; what was reached is in {output}, go on from there"
+    elif advice is not None:
+        code = exit_codes.NOT_CONVERGED
+        complaint = advice + ("; no derivative was taken" if wrt else "")
+    elif slope is not None and not slope.certificate.trusted:
+        code = exit_codes.NOT_TRUSTED
+        complaint = f"the derivative is not to be trusted: {slope.certificate.reason}"
+    if complaint:
+        click.echo(f"simsens: {complaint}", err=True)
     return code
+
+
+def _outputs(settings: dict[str, Any]) -> tuple[Path, Path | None]:
+    """Where the result and the figure go; refused now, not after hours, if they cannot."""
+    stem = Path(settings["structure"]).stem if settings["structure"] else "packing"
+    output, drawing = settings["output"] or Path(f"{stem}.h5md"), settings["plot"]
+    for path in (output, drawing):
+        if path is not None:
+            atomic.check_output(path, settings["overwrite"])
+            if not os.access(path.parent, os.W_OK):
+                raise click.ClickException(f"{path}: the folder is not writable; choose another")
+    return output, drawing
 
 
 def _system(settings: dict[str, Any]) -> tuple[System, str]:
     """The structure with its potential, and where it comes from in words."""
+    name, dimension = settings["potential"], settings["dimension"]
     if settings["structure"]:
-        if not settings["potential"]:
+        if not name:
             raise click.UsageError("a structure needs a --potential (and its --param NAME=VALUE)")
-        dimension = int(settings["dimension"]) if settings["dimension"] else None
         structure = io.read(settings["structure"], dimension=dimension)
-        origin = Path(settings["structure"]).name
         check(structure)
-        system = System(structure, build(settings["potential"], settings["param"], structure))
+        system = System(structure, build(name, settings["param"], structure))
+        origin = Path(settings["structure"]).name
     else:
-        if settings["potential"] not in (None, "soft-sphere"):
-            raise click.UsageError(
-                f"--potential {settings['potential']} needs a structure: give STRUCT"
-            )
-        system, origin = packing(seed=settings["seed"]), f"packing, seed {settings['seed']}"
-        if settings["param"]:
-            system = system.replace_parameters(settings["param"])
+        if name not in (None, "soft-sphere"):
+            raise click.UsageError(f"--potential {name} needs a structure: give STRUCT")
+        system = packing(seed=settings["seed"], dimension=dimension or 2)
+        system = system.replace_parameters(settings["param"])
+        origin = f"packing, seed {settings['seed']}"
     if settings["fixed"] is not None:
         system = System(system.structure.with_fixed(settings["fixed"]), system.potential)
-    systems.list_neighbors(system)  # refuses what does not fit together before anything is compiled
+    _try(system, settings)
     return system, origin
+
+
+def _try(system: System, settings: dict[str, Any]) -> None:
+    """Refuse what does not fit together before anything is compiled."""
+    for field, value in system.fields.items():
+        for number in value.values() if isinstance(value, dict) else [value]:
+            if not isinstance(number, (int, float, np.ndarray, jax.Array)):
+                raise click.ClickException(f"{field} must be a number; got {number!r}")
+    if not mobile_mask(system.structure).any():
+        raise click.ClickException("every particle is fixed: there is nothing to relax")
+    try:
+        method_for(system, settings["solver"])
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    systems.list_neighbors(system)
+    if isinstance(system.potential, EnergyFunction):
+        try:
+            jax.eval_shape(systems.force, system)
+        except InvalidPotential:
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {io.errors.one_line(error)}"
+            raise click.ClickException(
+                f"the energy {settings['potential']} fails: {said}"
+            ) from error
 
 
 def _names(settings: dict[str, Any], system: System) -> tuple[str, ...]:
     """The parameters to differentiate by; none without ``--sensitivity``."""
     asked = settings["sensitivity"]
-    if asked is None:
+    if asked in (None, "none"):
         return ()
     if asked == "default":
-        return parameters.select(system.fields, None if settings["structure"] else "diameter[B]")
-    return parameters.select(system.fields, _split(asked))
+        asked = "all" if settings["structure"] else "diameter[B]"
+    chosen = parameters.select(system.fields, asked if asked == "all" else _split(asked))
+    if not chosen:
+        raise click.UsageError(
+            f"--sensitivity={asked} names no parameter; known are"
+            f" {', '.join(system.parameter_names) or 'none: the potential has no parameters'}"
+        )
+    return chosen
 
 
 def _split(text: str) -> list[str]:
@@ -139,12 +204,9 @@ def _plan(
     settings: dict[str, Any],
 ) -> None:
     unknowns = system.structure.number * system.structure.dimension
-    dense = settings["solver"] == "dense" or (
-        settings["solver"] == "auto" and unknowns <= DENSE_LIMIT
-    )
-    solver = "dense factorisation" if dense else "projected conjugate gradients"
-    # The Hessian, its eigenvectors and two copies; or some tens of vectors.
-    size = (4 * unknowns**2 if dense else 60 * unknowns) * 8 + len(wrt) * unknowns * 24
+    solver = method_for(system, settings["solver"])
+    # The Hessian, its eigenvectors and two copies; its factor in the plane; some tens of vectors.
+    kept = {"dense": 4 * unknowns, "sparse": 200, "cg": 60}[solver] + 3 * len(wrt)
     listed = systems.list_neighbors(system)
     pairs = 0 if listed is None else int(listed.mask.sum())
     shown = summary.describe(system, origin)
@@ -155,20 +217,10 @@ def _plan(
         ),
         ("pairs", f"{pairs // 2} within reach at the start"),
         ("sensitivity", ", ".join(wrt) if wrt else "none (--sensitivity)"),
-        ("solver", f"{solver}, {unknowns} unknowns, about {size / 1e6:.0f} MB"),
+        ("solver", f"{solver}, {unknowns} unknowns, about {kept * unknowns * 8 / 1e6:.0f} MB"),
         ("output", f"{output} (nothing written: dry run)"),
     ]
     _show(shown)
-
-
-def _plot(settings: dict[str, Any], equilibrium: Any, slope: Any) -> list[Path]:
-    if not settings["plot"]:
-        return []
-    from simsens import plots
-
-    path = Path(settings["plot"])
-    plots.save(plots.summary(equilibrium, slope), path)
-    return [path]
 
 
 def _show(shown: list[tuple[str, str]]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import shlex
 import signal
 import sys
+import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -32,10 +35,11 @@ def start_jax(dtype: str, device: str) -> None:
     if device != "auto":
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,rocm"}[device])
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update(
-            "jax_compilation_cache_dir", str(home / "simsens" / f"jax-{jax.__version__}")
-        )
+        home = os.environ.get("XDG_CACHE_HOME") or _home_cache()
+        folder = home and str(Path(home) / "simsens" / f"jax-{jax.__version__}")
+        jax.config.update("jax_compilation_cache_dir", folder)
+    # Where nothing can be kept (a home that is full or read-only) one compiles anew.
+    warnings.filterwarnings("ignore", ".*persistent compilation cache")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     try:
@@ -44,14 +48,31 @@ def start_jax(dtype: str, device: str) -> None:
         raise click.UsageError(f"no device of kind {device!r} here: {error}") from error
 
 
+def _home_cache() -> Path | None:
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # a user without a home, as in containers
+        return None
+
+
 class Signals:
-    """Turns the first SIGINT or SIGTERM into a request to stop; the second one stops at once."""
+    """Turns the first signal to stop into a request, which is obeyed after saving.
+
+    The second one stops at once. What the caller ignores (``nohup``) stays ignored.
+    """
+
+    CODES: ClassVar = {
+        signal.SIGINT: exit_codes.INTERRUPTED,
+        signal.SIGTERM: exit_codes.TERMINATED,
+        signal.SIGHUP: exit_codes.HUNG_UP,
+    }
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self.exit_code: int | None = None  # what the shell will be told; None before any signal
 
     def __enter__(self) -> Signals:
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [s for s in self.CODES if signal.getsignal(s) != signal.SIG_IGN]
+        self._before = {s: signal.signal(s, self._note) for s in heeded}
         return self
 
     def __exit__(self, *unused: object) -> None:
@@ -59,24 +80,26 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.exit_code is not None:
             raise KeyboardInterrupt
-        self.received = number
+        self.exit_code = self.CODES[signal.Signals(number)]
 
-    @property
-    def exit_code(self) -> int:
-        """What the shell is told."""
-        terminated = self.received == signal.SIGTERM
-        return exit_codes.TERMINATED if terminated else exit_codes.INTERRUPTED
+
+def input_facts(path: str | None) -> dict[str, str]:
+    """Which file was read; taken before the run, for the file may change meanwhile."""
+    if path is None:
+        return {}
+    content = Path(path).read_bytes()
+    return {"input": Path(path).name, "input_sha256": hashlib.sha256(content).hexdigest()}
 
 
 def provenance(settings: dict[str, Any], started: datetime) -> dict[str, Any]:
-    """Where a result comes from: the command, the versions, the input's hash."""
+    """Where a result comes from: the command, its settings, the versions, the machine."""
     import jax
 
     ended = datetime.now(UTC)
     facts: dict[str, Any] = {
-        "argv": " ".join(sys.argv),
+        "argv": shlex.join(["simsens", *sys.argv[1:]]),
         "config": toml(settings),
         "seed": settings["seed"],
         "simsens": __version__,
@@ -91,15 +114,12 @@ def provenance(settings: dict[str, Any], started: datetime) -> dict[str, Any]:
     }
     for package in ("jax", "jaxlib", "jax-md", "numpy", "h5py"):
         facts[package] = version(package)
-    if settings["structure"]:
-        facts["input"] = Path(settings["structure"]).name
-        facts["input_sha256"] = hashlib.sha256(Path(settings["structure"]).read_bytes()).hexdigest()
     return facts
 
 
 def toml(settings: dict[str, Any]) -> str:
     """The settings as a configuration file that repeats the run."""
-    unsaid = ("config", "structure", "dry_run", "as_json", "quiet", "verbose", "traceback", "param")
+    unsaid = ("config", "structure", "dry_run", "json", "quiet", "verbose", "traceback", "param")
     lines = [
         f"{name.replace('_', '-')} = {_literal(value)}"
         for name, value in settings.items()
@@ -112,10 +132,7 @@ def toml(settings: dict[str, Any]) -> str:
 
 
 def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_literal(v) for v in value) + "]"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, Path):
+        value = str(value)
+    # JSON's numbers, lists and texts are TOML's too.
+    return json.dumps(value, ensure_ascii=False)

@@ -54,7 +54,9 @@ def lines(
         per = [f"{name} {size:.4g}" for name, size in zip(slope.parameters, largest)]
         shown.append(("sensitivity", f"largest |dx/d parameter|: {_few(per, 4)}"))
         word = "trusted" if certificate.trusted else "NOT TRUSTED"
-        shown.append(("certificate", f"{word}: {certificate.reason}"))
+        shown.append(
+            ("certificate", "; ".join((f"{word}: {certificate.reason}", *certificate.notes)))
+        )
         shown.append(("holds for", _few(_ranges(slope), 2)))
     shown.append(("written", ", ".join(str(f) for f in files)))
     return shown

@@ -9,8 +9,9 @@ taken at a point :math:`\hat x` that is only nearly a root, and the system is so
 
 This is Theorem 1 of Blondel et al. (arXiv 2105.15183) made computable. There, Lipschitz constants
 bound how much A and B differ between :math:`\hat x` and the root; here both are evaluated where
-one Newton step :math:`\delta` says the root is. Newton's error is second order in :math:`\delta`, so
-the bound is sharp near the root. The residual of the linear solve is contained in it.
+one Newton step :math:`\delta` says the root is. Newton's error is second order in
+:math:`\delta`, so the bound is sharp near the root. The residual of the linear solve is contained
+in it.
 """
 
 from __future__ import annotations

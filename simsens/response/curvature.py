@@ -2,8 +2,12 @@
 
 ``Curvature`` answers what the Newton steps, the sensitivities and their certificates need: solve
 for many right-hand sides, and tell the zero, the negative and the smallest positive eigenvalues.
-Small systems are factorised densely. Large ones are solved by projected conjugate gradients, and
-their smallest eigenvalue comes from a Lanczos iteration, which may fail and then says so.
+There are three ways, chosen by size:
+
+* *dense*: all eigenvalues and eigenvectors;
+* *sparse*: a sparse factorisation, in two dimensions, where it fills in little;
+* *cg*: projected conjugate gradients, and a Lanczos iteration for the smallest eigenvalues, which
+  may fail and then says so.
 """
 
 from __future__ import annotations
@@ -17,12 +21,35 @@ import numpy as np
 
 from simsens.implicit import linear_solve
 from simsens.implicit.linear_solve import LinearSolution
+from simsens.implicit.sparse_factor import Singular, SparseFactor
+from simsens.particles import pair
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
 from simsens.response import hessian
 
-SOLVERS = ("auto", "dense", "cg")
+SOLVERS = ("auto", "dense", "sparse", "cg")
+SPARSE_LIMIT = 400_000  # unknowns of a two-dimensional system
+
+
+def method_for(system: System, solver: str = "auto") -> str:
+    """How the linear systems of this system are solved.
+
+    Raises:
+        ValueError: an unknown solver, or a sparse one for an energy that is not of pairs.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}; known are {', '.join(SOLVERS)}")
+    of_pairs = not isinstance(system.potential, systems.EnergyFunction)
+    if solver == "sparse" and not of_pairs:
+        raise ValueError("the sparse solver needs a pair potential: use auto, dense or cg")
+    if solver != "auto":
+        return solver
+    size = system.structure.number * system.structure.dimension
+    if size <= linear_solve.DENSE_LIMIT:
+        return "dense"
+    flat = system.structure.dimension == 2 and size <= SPARSE_LIMIT
+    return "sparse" if of_pairs and flat else "cg"
 
 
 class Curvature:
@@ -32,66 +59,90 @@ class Curvature:
         system: at the point.
         neighbors: valid there.
         mobile: ``[particle]`` mask; the others have zero rows and columns.
-        solver: ``"dense"``, ``"cg"``, or by size with ``"auto"``.
+        solver: ``"dense"``, ``"sparse"``, ``"cg"``, or by size with ``"auto"``.
     """
 
     def __init__(
         self, system: System, neighbors: NeighborList | None, mobile: Any, solver: str = "auto"
     ) -> None:
-        if solver not in SOLVERS:
-            raise ValueError(f"unknown solver {solver!r}; known are {', '.join(SOLVERS)}")
+        self.method = method_for(system, solver)
         self.system, self.neighbors, self.mobile = system, neighbors, np.asarray(mobile)
-        self.size = system.structure.number * system.structure.dimension
-        by_size = "dense" if self.size <= linear_solve.DENSE_LIMIT else "cg"
-        self.method = by_size if solver == "auto" else solver
+        dimension = system.structure.dimension
+        self._left_out = int((~self.mobile).sum()) * dimension
+        self._size = system.structure.number * dimension
+        arguments = (system, neighbors, self.mobile)
+        found = (_assemble if self.method == "dense" else _survey)(*arguments)
+        self.force, self.rigid_modes = np.asarray(found[0]), np.asarray(found[1])
+        if self.method == "dense":
+            self._factorise(np.asarray(found[2]))
+            return
+        self._top = float(found[2])
+        if self.method == "sparse" and neighbors is not None:
+            matrix = hessian.sparse(np.asarray(_blocks(system, neighbors)), neighbors, self.mobile)
+            kept = np.repeat(self.mobile, dimension)
+            try:
+                self._factor = SparseFactor(matrix, self.rigid_modes, kept)
+            except Singular:  # floppy: only an iteration from zero still has a meaning
+                self.method = "cg"
 
-    @cached_property
-    def _prepared(self) -> tuple[Any, ...]:
-        if self.method == "cg":
-            return _rigid(self.system, self.neighbors, self.mobile)
-        found = _assemble(self.system, self.neighbors, self.mobile)
-        force, modes, matrix = (np.asarray(array) for array in found)
+    def _factorise(self, matrix: np.ndarray) -> None:
         # At a point that is not quite a minimum a free rotation costs about the residual force; it
         # is taken out exactly, so that it is neither inverted nor counted as a curvature.
+        modes = self.rigid_modes
         matrix = matrix - modes.T @ (modes @ matrix)
-        matrix = matrix - (matrix @ modes.T) @ modes
-        return force, modes, linear_solve.factorise(matrix), matrix
+        self._matrix = matrix - (matrix @ modes.T) @ modes
+        self._spectrum = linear_solve.factorise(self._matrix)
+
+    def solve(self, rhs: Any) -> LinearSolution:
+        """Solve for the rows of ``rhs [m, n]``, with one true residual each."""
+        rhs = np.asarray(rhs)
+        if self.method == "sparse":
+            return self._factor.solve(rhs)
+        if self.method == "cg":
+            return _solve_cg(self.system, self.neighbors, self.mobile, self.rigid_modes, rhs)
+        rhs = rhs - (rhs @ self.rigid_modes.T) @ self.rigid_modes
+        return linear_solve.refined(self._spectrum, lambda v: v @ self._matrix, rhs)
+
+    @cached_property
+    def _step(self) -> LinearSolution:
+        return self.solve(self.force[None])
 
     @property
     def newton_step(self) -> np.ndarray:
         """Displacement ``[n]`` to where the force vanishes if the curvature does not change."""
-        return np.asarray(self.solve(np.asarray(self._prepared[0])[None]).value)[0]
+        return np.asarray(self._step.value)[0]
 
     @property
-    def rigid_modes(self) -> Any:
-        """Orthonormal rows ``[mode, n]``: rigid motions that cost nothing, or rows of zeros."""
-        return self._prepared[1]
+    def convex(self) -> bool:
+        """Whether no negative curvature was met, as far as the method sees without more work."""
+        if self.method == "cg":
+            return bool(np.all(self._step.converged))
+        if self.method == "sparse":
+            return self._factor.symmetric and self._factor.negative == 0
+        return self.negative_modes == 0
 
     @property
     def expected_zero_modes(self) -> int:
         """Rigid motions, and every degree of freedom of the particles left out."""
-        rigid = int(np.any(np.asarray(self.rigid_modes) != 0, axis=1).sum())
-        return rigid + int((~self.mobile).sum()) * self.system.structure.dimension
-
-    def solve(self, rhs: Any) -> LinearSolution:
-        """Solve for the rows of ``rhs [m, n]``, with one true residual each."""
-        if self.method == "dense":
-            _, modes, spectrum, matrix = self._prepared
-            rhs = np.asarray(rhs)
-            rhs = rhs - (rhs @ modes.T) @ modes
-            return linear_solve.refined(spectrum, lambda v: v @ matrix, rhs)
-        return _solve_cg(self.system, self.neighbors, self.mobile, self.rigid_modes, rhs)
+        return int((self.rigid_modes != 0).any(axis=1).sum()) + self._left_out
 
     @cached_property
     def eigenvalues(self) -> tuple[np.ndarray, bool]:
-        """What is known of the spectrum without rigid modes, ascending, and whether it is sure.
+        """What is known of the spectrum, ascending, and whether it is sure.
 
-        The dense spectrum is whole. The iterative one holds the smallest few and the largest.
+        The dense spectrum is whole. The others hold the eigenvalues next to zero (sparse) or the
+        lowest (cg), and the largest; rigid motions and particles left out are not among them.
         """
         if self.method == "dense":
-            values = np.asarray(self._prepared[2].eigenvalues)
+            values = np.asarray(self._spectrum.eigenvalues)
             return values, bool(np.isfinite(values).all())
-        return _lanczos(self.system, self.neighbors, self.mobile, *self._prepared[1:])
+        if self.method == "sparse":
+            found, sure = self._factor.near_zero()
+        else:
+            found, sure = _lanczos(
+                self.system, self.neighbors, self.mobile, self.rigid_modes, self._top
+            )
+        return np.append(found, self._top), sure
 
     @property
     def largest(self) -> float:
@@ -102,11 +153,13 @@ class Curvature:
     def threshold(self) -> float:
         """Below this size an eigenvalue counts as zero."""
         dtype = np.asarray(self.system.structure.position).dtype
-        return linear_solve.null_fraction(dtype, self.size) * self.largest
+        return linear_solve.null_fraction(dtype, self._size) * self.largest
 
     @property
     def negative_modes(self) -> int:
         """Directions in which the energy falls: the point is a saddle (or not yet a minimum)."""
+        if self.method == "sparse":
+            return self._factor.negative
         return int((self.eigenvalues[0] < -self.threshold).sum())
 
     @property
@@ -114,16 +167,14 @@ class Curvature:
         """Zero eigenvalues, rigid motions and left-out particles included."""
         values = self.eigenvalues[0]
         flat = int((np.abs(values) <= self.threshold).sum())
-        if self.method == "dense":
-            return flat
-        return flat + self.expected_zero_modes
+        return flat if self.method == "dense" else flat + self.expected_zero_modes
 
     @property
     def smallest(self) -> float:
         """The smallest eigenvalue in size that is not zero; zero when there is none."""
         values = np.abs(self.eigenvalues[0])
         values = values[values > self.threshold]
-        return float(values.min(initial=np.inf)) if len(values) else 0.0
+        return float(values.min()) if len(values) else 0.0
 
 
 @jax.jit
@@ -135,50 +186,47 @@ def _assemble(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, An
     return _force(system, neighbors, mobile), modes, matrix
 
 
-def _apply(system: System, neighbors: Any, mobile: Any) -> Any:
-    shape = jnp.shape(system.structure.position)
-    return lambda v: hessian.product(system, neighbors, mobile, v.reshape(shape)).reshape(-1)
-
-
 @jax.jit
-def _rigid(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, Any]:
+def _survey(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, Any]:
     top = hessian.largest_curvature(system, neighbors, mobile)
     modes = hessian.rigid_modes(system.structure, mobile)
-    modes = hessian.confirmed(modes, _apply(system, neighbors, mobile), top)
+    modes = hessian.confirmed(modes, _flat_operator(system, neighbors, mobile), top)
     return _force(system, neighbors, mobile), modes, top
 
 
-def _force(system: System, neighbors: Any, mobile: Any) -> Any:
-    return (jnp.asarray(mobile)[:, None] * systems.force(system, neighbors)).reshape(-1)
+@jax.jit
+def _blocks(system: System, neighbors: Any) -> Any:
+    position = jnp.asarray(system.structure.position)
+    return pair.stiffness_blocks(system.potential, system.structure, position, neighbors)
 
 
 @jax.jit
 def _solve_cg(system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any) -> LinearSolution:
-    apply = _apply(system, neighbors, mobile)
+    apply = _flat_operator(system, neighbors, mobile)
     return jax.lax.map(
         lambda b: linear_solve.conjugate_gradient(apply, b, null_space=modes, tolerance=1e-14), rhs
     )
 
 
 @jax.jit
-def _product(system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, v: Any) -> Any:
-    """The Hessian with everything known to be flat lifted to the top of the spectrum."""
+def _lifted(system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, v: Any) -> Any:
+    """The Hessian times v, with everything known to be flat lifted to the top of the spectrum."""
     still = jnp.repeat(~jnp.asarray(mobile), system.structure.dimension)
     flat = modes.T @ (modes @ v)
-    image = _apply(system, neighbors, mobile)(v - flat)
+    image = _flat_operator(system, neighbors, mobile)(v - flat)
     image = image - modes.T @ (modes @ image)
     return image + top * flat + top * jnp.where(still, v, 0)
 
 
 def _lanczos(
-    system: System, neighbors: Any, mobile: Any, modes: Any, top: Any
+    system: System, neighbors: Any, mobile: Any, modes: Any, top: float
 ) -> tuple[np.ndarray, bool]:
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     n = modes.shape[1]
 
     def matvec(v: np.ndarray) -> np.ndarray:
-        return np.asarray(_product(system, neighbors, mobile, modes, top, v.reshape(-1)))
+        return np.asarray(_lifted(system, neighbors, mobile, modes, top, v.reshape(-1)))
 
     operator = LinearOperator((n, n), matvec=matvec, dtype=float)
     start = np.random.default_rng(0).standard_normal(n)
@@ -190,4 +238,14 @@ def _lanczos(
         sure = True
     except ArpackNoConvergence as failure:
         found, sure = failure.eigenvalues, False
-    return np.append(np.sort(found), float(top)), sure and len(found) > 0
+    return np.sort(found), sure and len(found) > 0
+
+
+def _force(system: System, neighbors: Any, mobile: Any) -> Any:
+    return (jnp.asarray(mobile)[:, None] * systems.force(system, neighbors)).reshape(-1)
+
+
+def _flat_operator(system: System, neighbors: Any, mobile: Any) -> Any:
+    shape = jnp.shape(system.structure.position)
+    apply = hessian.operator(system, neighbors, mobile)
+    return lambda v: apply(v.reshape(shape)).reshape(-1)

@@ -7,6 +7,7 @@ space: translations when nothing is fixed, and rotations in free space.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,15 +23,31 @@ from simsens.particles.system import System
 RIGID = 1e-6  # a rigid motion is a zero mode when its curvature is below this fraction of the top
 
 
-def product(system: System, neighbors: NeighborList | None, mobile: Any, v: Any) -> Any:
-    """Hessian times ``v [particle, dimension]``: minus the tangent of the force along v."""
+def operator(
+    system: System, neighbors: NeighborList | None, mobile: Any
+) -> Callable[[Any], Any]:
+    """The masked Hessian as a product ``v [particle, dimension] -> H v``, linearised once.
+
+    Pair potentials store their stiffness blocks, so that a product is a gather and a sum; any other
+    energy is linearised by JAX.
+    """
     mask = mobile[:, None]
-
-    def force(position: Any) -> Any:
-        return systems.force(system.with_position(position), neighbors)
-
     position = jnp.asarray(system.structure.position)
-    return -(mask * jax.jvp(force, (position,), (mask * v,))[1])
+    if neighbors is None:
+
+        def force(x: Any) -> Any:
+            return systems.force(system.with_position(x))
+
+        _, tangent = jax.linearize(force, position)
+        return lambda v: -(mask * tangent(mask * v))
+    blocks = pair.stiffness_blocks(system.potential, system.structure, position, neighbors)
+
+    def apply(v: Any) -> Any:
+        v = mask * v
+        apart = v[:, None] - v[neighbors.index]
+        return mask * jnp.sum(blocks * apart[..., None, :], axis=(1, 3))
+
+    return apply
 
 
 def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
@@ -50,6 +67,25 @@ def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
         matrix = matrix.transpose(0, 2, 1, 3).reshape(n, n)
     mask = jnp.repeat(mobile, dimension)
     return jnp.where(mask[:, None] & mask[None], matrix, 0)
+
+
+def sparse(blocks: np.ndarray, neighbors: NeighborList, mobile: np.ndarray) -> Any:
+    """The masked Hessian of a pair potential as a SciPy matrix, from its stiffness blocks."""
+    from scipy.sparse import csr_array
+
+    number, _, dimension, _ = blocks.shape
+    held = np.asarray(neighbors.mask) & mobile[:, None] & mobile[np.asarray(neighbors.index)]
+    row, slot = np.nonzero(held)
+    own = np.where(mobile[:, None, None], blocks.sum(axis=1), 0)
+    first = np.concatenate([row, np.arange(number)])
+    second = np.concatenate([np.asarray(neighbors.index)[row, slot], np.arange(number)])
+    entries = np.concatenate([-blocks[row, slot], own])
+    axis = np.arange(dimension)
+    rows = np.broadcast_to((first[:, None] * dimension + axis)[:, :, None], entries.shape)
+    columns = np.broadcast_to((second[:, None] * dimension + axis)[:, None, :], entries.shape)
+    size = number * dimension
+    flat = (entries.ravel(), (rows.ravel(), columns.ravel()))
+    return csr_array(flat, shape=(size, size))
 
 
 def rigid_modes(structure: Structure, mobile: Any) -> Any:
@@ -89,6 +125,7 @@ def confirmed(modes: Any, apply: Any, top: Any) -> Any:
 
 def largest_curvature(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
     """The largest absolute eigenvalue of the Hessian, from 16 power iterations (never above it)."""
+    apply = operator(system, neighbors, mobile)
     shape = jnp.shape(system.structure.position)
     # Cosines of incommensurate phases: no crystal's symmetry makes this start miss the top mode.
     phase = jnp.arange(shape[0] * shape[1], dtype=jnp.asarray(system.structure.position).dtype)
@@ -96,7 +133,7 @@ def largest_curvature(system: System, neighbors: NeighborList | None, mobile: An
 
     def iterate(_: int, state: Any) -> Any:
         v, _ = state
-        image = product(system, neighbors, mobile, v)
+        image = apply(v)
         size = jnp.linalg.norm(image)
         return image / jnp.where(size > 0, size, 1), size
 

@@ -67,7 +67,7 @@ def relax(
         steps: the budget.
         fixed: indices or mask of particles that do not move; the structure's own by default.
         max_move: largest displacement of a particle in a step, a tenth of their spacing by default.
-        solver: of the Newton steps, ``"auto"``, ``"dense"`` or ``"cg"``.
+        solver: of the Newton steps, ``"auto"``, ``"dense"``, ``"sparse"`` or ``"cg"``.
         throw: whether not converging is an error.
         progress: called with ``(step, energy, max_force)`` now and then; true stops the run.
 
@@ -223,7 +223,7 @@ class _Run:
         while force > self.floor and done + taken < self.steps and taken < 20:
             at = self.system.with_position(position)
             curvature = Curvature(at, self.neighbors, self.mobile, self.solver)
-            if curvature.negative_modes:
+            if not curvature.convex:
                 break
             move = curvature.newton_step.reshape(position.shape)
             if not np.linalg.norm(move, axis=1).max() <= self.max_move:

@@ -92,8 +92,10 @@ def _attach(system: System, position: Any, neighbors: NeighborList | None) -> An
         there = jnp.where(_fixed(theta.structure), jnp.asarray(theta.structure.position), x)
         return -(mobile[:, None] * systems.force(theta.with_position(there), neighbors))
 
+    product = hessian.operator(held, neighbors, mobile)
+
     def apply(v: Any) -> Any:
-        return hessian.product(held, neighbors, mobile, v.reshape(shape)).reshape(-1)
+        return product(v.reshape(shape)).reshape(-1)
 
     top = hessian.largest_curvature(held, neighbors, mobile)
     null = hessian.confirmed(hessian.rigid_modes(held.structure, mobile), apply, top)

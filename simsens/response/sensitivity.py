@@ -81,7 +81,7 @@ def sensitivity(
         equilibrium: from ``relax``. It need not be converged: the certificate then says so.
         wrt: names (``"sigma"``, ``"diameter[B]"``), whole fields (``"diameter"``), or ``None``
             for every parameter.
-        solver: ``"auto"``, ``"dense"`` or ``"cg"``.
+        solver: ``"auto"``, ``"dense"``, ``"sparse"`` or ``"cg"``.
 
     Returns:
         The derivatives and their certificate, whose verdict is for the reader to heed.

@@ -75,7 +75,7 @@ def test_pseudo_inverse(solver, condition):
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_the_dense_solver_finds_the_null_space_itself(condition):
-    matrix, null = singular_matrix(condition)
+    matrix, _ = singular_matrix(condition)
     b = right_hand_side()
     solution = dense_symmetric(lambda v: matrix @ v, b)
     expected = np.linalg.pinv(matrix, rcond=1e-10) @ b
@@ -85,7 +85,7 @@ def test_the_dense_solver_finds_the_null_space_itself(condition):
 
 
 def test_cg_needs_no_null_space_when_b_lies_in_the_range():
-    matrix, null = singular_matrix(1e2)
+    matrix, _ = singular_matrix(1e2)
     b = matrix @ right_hand_side()
     solution = conjugate_gradient(lambda v: matrix @ v, b)
     expected = np.linalg.pinv(matrix, rcond=1e-10) @ b
