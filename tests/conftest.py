@@ -1,5 +1,6 @@
 """What every test stands on: float64, two devices, and ten relaxed packings made once."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)
+# Most of the time goes into compiling programs that run once; SIMSENS_TEST_OPTIMIZED=1 compiles
+# them as a user's are.
+jax.config.update("jax_disable_most_optimizations", "SIMSENS_TEST_OPTIMIZED" not in os.environ)
 # jax_numpy_dtype_promotion stays "standard": simsens multiplies masks of bools with forces, which
 # strict promotion refuses (see test_strict_dtype_promotion in response/test_relaxation.py).
 

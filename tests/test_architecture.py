@@ -23,6 +23,7 @@ FLOOR = {
     "plots": 6,
     "studies": 7,
     "cli": 8,
+    "__main__": 9,
 }
 # Heavy packages and the only places that may import them.
 DOORS = {

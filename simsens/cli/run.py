@@ -68,7 +68,10 @@ def relax(settings: dict[str, Any]) -> int:
             if wrt and advice is None and signals.exit_code is None:
                 progress.say("differentiating ...")
                 try:
-                    slope = sensitivity(equilibrium, wrt, solver=settings["solver"])
+                    with signals.at_once():
+                        slope = sensitivity(equilibrium, wrt, solver=settings["solver"])
+                except KeyboardInterrupt:
+                    pass
                 except Exception as error:  # the minimum is saved before anyone hears of it
                     failure = error
         facts |= session.provenance({**settings, "fmax": fmax}, started)
@@ -93,16 +96,17 @@ def relax(settings: dict[str, Any]) -> int:
     if failure is not None:
         raise failure
 
-    code, complaint = exit_codes.OK, None
+    trust = None if slope is None else slope.certificate
+    code, complaint = exit_codes.OK, ""
     if signals.exit_code is not None:
         code = signals.exit_code
         complaint = f"interrupted; what was reached is in {output}, go on from there"
     elif advice is not None:
         code = exit_codes.NOT_CONVERGED
         complaint = advice + ("; no derivative was taken" if wrt else "")
-    elif slope is not None and not slope.certificate.trusted:
+    elif trust is not None and not trust.trusted:
         code = exit_codes.NOT_TRUSTED
-        complaint = f"the derivative is not to be trusted: {slope.certificate.reason}"
+        complaint = f"the derivative is not to be trusted: {trust.reason}"
     if complaint:
         click.echo(f"simsens: {complaint}", err=True)
     return code

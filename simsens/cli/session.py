@@ -10,6 +10,8 @@ import shlex
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +71,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.exit_code: int | None = None  # what the shell will be told; None before any signal
+        self._impatient = False
 
     def __enter__(self) -> Signals:
         heeded = [s for s in self.CODES if signal.getsignal(s) != signal.SIG_IGN]
@@ -80,9 +83,19 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.exit_code is not None:
-            raise KeyboardInterrupt
+        impatient = self._impatient or self.exit_code is not None
         self.exit_code = self.CODES[signal.Signals(number)]
+        if impatient:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Here the first signal stops: there is nothing half done that would be worth saving."""
+        self._impatient = True
+        try:
+            yield
+        finally:
+            self._impatient = False
 
 
 def input_facts(path: str | None) -> dict[str, str]:

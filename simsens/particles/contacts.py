@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from simsens.particles import pair
 from simsens.particles.neighbors import NeighborList
@@ -53,3 +54,14 @@ def rattlers(system: System, neighbors: NeighborList | None) -> Any:
 def contact_number(system: System, neighbors: NeighborList) -> Any:
     """Contacts of each particle, ``[particle]``."""
     return jnp.sum(gaps(system, neighbors) < 0, axis=1)
+
+
+def closest_pair(system: System, neighbors: NeighborList | None) -> tuple[int, int, float]:
+    """The two particles that are nearest to each other, and their distance; infinite for none."""
+    if neighbors is None or not np.any(neighbors.mask):
+        return 0, 0, np.inf
+    position = np.asarray(system.structure.position)
+    _, r = pair.separation(system.structure, position, neighbors)
+    apart = np.where(neighbors.mask, np.asarray(r), np.inf)
+    i, k = np.unravel_index(np.argmin(apart), apart.shape)
+    return int(i), int(np.asarray(neighbors.index)[i, k]), float(apart[i, k])

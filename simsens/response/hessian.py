@@ -23,9 +23,7 @@ from simsens.particles.system import System
 RIGID = 1e-6  # a rigid motion is a zero mode when its curvature is below this fraction of the top
 
 
-def operator(
-    system: System, neighbors: NeighborList | None, mobile: Any
-) -> Callable[[Any], Any]:
+def operator(system: System, neighbors: NeighborList | None, mobile: Any) -> Callable[[Any], Any]:
     """The masked Hessian as a product ``v [particle, dimension] -> H v``, linearised once.
 
     Pair potentials store their stiffness blocks, so that a product is a gather and a sum; any other

@@ -22,11 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.particles import space
+from simsens.particles import contacts, space
 from simsens.particles import structure as structures
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
-from simsens.particles.potentials import EnergyFunction
 from simsens.particles.structure import InvalidStructure
 from simsens.particles.system import System
 from simsens.response import descent, hessian
@@ -173,6 +172,7 @@ class _Run:
         position = self.start
         energy, force, top = self.survey(position)
         self._check_start(energy, force, top)
+        self._check_floor(force, top)
         if self._report(0, energy, force):
             return position, 0, "stopped on request"
         newton = self.fmax < NEWTON_BELOW
@@ -198,6 +198,7 @@ class _Run:
             force, stale = float(moved.max_force), bool(moved.stale)
             if not np.isfinite(force):
                 return position, int(motion.steps), "the forces became infinite or not a number"
+            self._check_floor(force, float(new_top))
             motion, top = moved, float(new_top) if float(new_top) > 0 else top
             position = np.asarray(motion.position)
             if stale:
@@ -244,40 +245,30 @@ class _Run:
         return bool(self.progress and self.progress(step, energy, force))
 
     def _check_start(self, energy: float, force: float, top: float) -> None:
-        if not (np.isfinite(energy) and np.isfinite(force) and np.isfinite(top)):
-            raise InvalidStructure(self._why_infinite())
+        if np.isfinite(energy) and np.isfinite(force) and np.isfinite(top):
+            return
+        cause = "check its parameters, and the units of the positions"
+        first, second, apart = contacts.closest_pair(self.system, self.neighbors)
+        if apart < 1e-6 * space.spacing(self.system.structure):
+            cause = (
+                f"particles {first} and {second} are {apart:.3g} apart, where a force has no"
+                " direction; move one of them"
+            )
+        raise InvalidStructure(f"the energy or its derivative is not finite at the start: {cause}")
+
+    def _check_floor(self, force: float, top: float) -> None:
+        """Refuse to go on in the rounding error of the forces, some ``eps lambda_max length``."""
         dtype = self.start.dtype
         extent = float(np.ptp(self.start, axis=0).max())
         self.floor = 0.5 * float(np.finfo(dtype).eps) * top * max(extent, self.max_move)
-        if self.fmax < self.floor:
-            cure = (
-                "use float64 (--dtype float64; jax.config.update('jax_enable_x64', True))"
-                if dtype == np.float32
-                else "use a larger fmax"
-            )
+        if self.fmax < self.floor and force < 100 * self.floor:
+            cure = "use a larger fmax"
+            if dtype == np.float32:
+                cure = "use float64 (--dtype float64; jax.config.update('jax_enable_x64', True))"
             raise UnreachableTolerance(
                 f"fmax {self.fmax:g} cannot be reached in {dtype}: rounding alone makes forces of"
                 f" about {self.floor:.1g}; {cure}"
             )
-
-    def _why_infinite(self) -> str:
-        position = self.start
-        if not isinstance(self.system.potential, EnergyFunction) and self.neighbors is not None:
-            listed = self.neighbors
-            box = np.zeros((position.shape[1],) * 2)
-            if self.system.structure.box is not None:
-                box = np.asarray(self.system.structure.box)
-            d = position[listed.index] + np.asarray(listed.shift) @ box - position[:, None]
-            r = np.where(listed.mask, np.linalg.norm(d, axis=-1), np.inf)
-            i, k = np.unravel_index(np.argmin(r), r.shape)
-            return (
-                f"the energy is not finite: particles {i} and {int(listed.index[i, k])} are"
-                f" {r[i, k]:.3g} apart, where a force has no direction; move one of them"
-            )
-        return (
-            "the energy or its derivative is not finite at the start: check the energy function at"
-            " these positions (units? particles on top of each other?)"
-        )
 
     def equilibrium(self, ended: tuple[np.ndarray, int, str]) -> Equilibrium:
         """The record of the run, with the final energy and force on a fresh list."""

@@ -57,10 +57,23 @@ def test_a_derivative_that_fails_does_not_cost_the_minimum(run, pair, tmp_path, 
         raise MemoryError
 
     monkeypatch.setattr("simsens.cli.run.sensitivity", fail)
-    seen = run("relax", pair, *LENNARD_JONES, "--sensitivity", "-q")
+    seen = run("relax", pair, *LENNARD_JONES, "--sensitivity", "--fmax", "1e-6", "-q")
     assert (seen.code, seen.made) == (1, ("made.h5md",))
     assert seen.complaint == "simsens: out of memory: use fewer particles or a shorter cutoff"
     assert io.load(tmp_path / "made.h5md").converged
+
+
+def test_a_signal_stops_the_differentiation_and_saves_the_minimum(run, tmp_path, pair, monkeypatch):
+    def terminate(*unused, **unused_too):
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("the signal was not heeded")
+
+    monkeypatch.setattr("simsens.cli.run.sensitivity", terminate)
+    seen = run("relax", pair, *LENNARD_JONES, "--sensitivity", "--fmax", "1e-6", "-q")
+    assert (seen.code, seen.made) == (143, ("made.h5md",))
+    assert seen.complaint.startswith("simsens: interrupted; what was reached is in made.h5md")
+    stored = io.load(tmp_path / "made.h5md")
+    assert (stored.converged, stored.sensitivity) == (True, None)
 
 
 def test_the_unexpected_is_one_line_unless_asked(run, pair, monkeypatch):

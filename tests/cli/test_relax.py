@@ -109,17 +109,18 @@ def test_a_result_is_a_structure_again(run, argon, tmp_path):
     assert seen.made == ("argon_vacancy.h5md",)
 
 
-def test_species_of_any_name_in_two_dimensions(run, xyz):
+def test_species_of_any_name_in_two_dimensions(run, xyz, tmp_path):
     rows = ["bead-1 0.1 0.1 0", "Öl 1.0 0.2 0", "bead-1 0.4 1.0 0", "a=b 1.3 1.2 0"]
     xyz(rows, 'Lattice="2 0 0 0 2 0 0 0 1" pbc="T T F" dimension=2')
     sizes = ["--param", "diameter[bead-1]=1.2", "--param", "diameter[Öl]=1.1"]
-    seen = run(
-        "relax", "made.extxyz", "--potential", "soft-sphere", *sizes,
-        "--param", "diameter[a=b]=1.3", "--sensitivity=diameter[a=b],epsilon", "--json",
-    )  # fmt: skip
+    model = ["--potential", "soft-sphere", *sizes, "--param", "diameter[a=b]=1.3"]
+    seen = run("relax", "made.extxyz", *model)
     assert seen.code == 0, seen.err
     assert "2 bead-1, 1 Öl, 1 a=b, 2-D, periodic in xy" in seen.err
-    assert seen.result["sensitivity"]["parameters"] == ["diameter[a=b]", "epsilon"]
+    assert io.load(tmp_path / "made.h5md").theta["diameter[a=b]"] == 1.3
+    plan = run("relax", "made.extxyz", *model, "--sensitivity=diameter[a=b],epsilon", "--dry-run",
+               "-o", "other.h5md")  # fmt: skip
+    assert "sensitivity diameter[a=b], epsilon\n" in plan.err
 
 
 SPRING = """

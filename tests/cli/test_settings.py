@@ -41,12 +41,20 @@ def test_the_file_wins_over_what_is_built_in(settings):
 
 
 def test_the_environment_wins_over_the_file(settings):
-    assert settings(SIMSENS_FMAX="1e-4", SIMSENS_OPTIMIZER="gd").fmax == 1e-4
+    stored = settings(SIMSENS_FMAX="1e-4", SIMSENS_UNITS="reduced")
+    assert (stored.fmax, stored.units) == (1e-4, "reduced")
 
 
 def test_flags_win_over_the_environment(settings):
-    stored = settings("--fmax", "1e-5", "--optimizer", "fire", SIMSENS_FMAX="1e-4")
-    assert (stored.fmax, stored.optimizer) == (1e-5, "fire")
+    stored = settings("--fmax", "1e-5", "--units", "metal", SIMSENS_FMAX="1e-4", SIMSENS_UNITS="x")
+    assert (stored.fmax, stored.units) == (1e-5, "metal")
+
+
+def test_a_switch_from_the_environment(run, monkeypatch):
+    monkeypatch.setenv("SIMSENS_DRY_RUN", "1")
+    seen = run("relax")
+    assert (seen.code, seen.made) == (0, ())
+    assert "dry run" in seen.err
 
 
 def test_one_parameter_of_the_file_can_be_replaced(settings):

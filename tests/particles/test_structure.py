@@ -125,9 +125,9 @@ def test_a_mixed_box_is_not_mistaken_for_lengths():
         (lambda: Structure(PAIR, boundary=True), "periodic boundary needs a box"),
         (lambda: Structure(PAIR, fixed=[2]), "below 2"),
         (lambda: Structure(PAIR, fixed=[-3]), "below 2"),
-        (lambda: Structure(PAIR, fixed=[0.5]), "mask of 2 bools"),
-        (lambda: Structure(PAIR, fixed=[True]), "mask of 2 bools"),
-        (lambda: Structure(PAIR, fixed=np.array([True, False, True])), "mask of 2 bools"),
+        (lambda: Structure(PAIR, fixed=[0.5]), "fixed must be"),
+        (lambda: Structure(PAIR, fixed=[True]), "fixed must be"),
+        (lambda: Structure(PAIR, fixed=np.array([True, False, True])), "fixed must be"),
     ],
 )
 def test_refused_when_made(make, message):

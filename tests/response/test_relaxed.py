@@ -12,6 +12,9 @@ from simsens.particles.system import System
 from simsens.response.equilibrium import NotConverged
 from tests import finite_difference
 
+# Compiled as one program each: eager, their hundred operations would be compiled one by one.
+ENERGY, PRESSURE, DISTANCE = jax.jit(energy), jax.jit(pressure), jax.jit(distance)
+
 WALLS = Structure([[0.0, 0.0], [1.2, 0.0], [3.0, 0.0]], fixed=[0, 2])
 
 
@@ -88,7 +91,7 @@ def small():
 
 def crowd(equilibrium, b):
     """The pressure as a function of a diameter, from a relaxation that starts at the minimum."""
-    return pressure(relaxed(equilibrium.system.replace_parameters({"diameter[B]": b})))
+    return PRESSURE(relaxed(equilibrium.system.replace_parameters({"diameter[B]": b})))
 
 
 def test_gradients_of_what_is_measured(small):
@@ -111,7 +114,7 @@ def test_not_converging_is_nan_under_jit_and_an_error_outside(small):
         return packing(number=12, seed=1).replace_parameters({"diameter[B]": b})
 
     def loss(b):
-        return energy(relaxed(start(b), steps=5))
+        return ENERGY(relaxed(start(b), steps=5))
 
     value, slope = jax.jit(jax.value_and_grad(loss))(0.6)
     assert np.isnan(value)
@@ -164,11 +167,11 @@ def test_the_box_is_differentiable_too(small):
             None,
             small.system.structure.species_names,
         )
-        return energy(relaxed(System(stretched, small.system.potential)))
+        return ENERGY(relaxed(System(stretched, small.system.potential)))
 
     # dE/ds = -p dV/ds = -p d V at the minimum, by the envelope theorem.
     volume = float(np.linalg.det(box))
-    expected = -2 * volume * float(pressure(small.system))
+    expected = -2 * volume * float(PRESSURE(small.system))
     assert float(jax.grad(least)(1.0)) == pytest.approx(expected, rel=1e-9)
 
 
@@ -190,7 +193,7 @@ def test_batches_of_starts():
     starts = jnp.array([[[0.0, 0.0], [r, 0.0]] for r in (1.0, 1.2, 1.4)])
 
     def length(start, sigma):
-        return distance(relaxed(System(Structure(start), LennardJones(sigma))), 0, 1)
+        return DISTANCE(relaxed(System(Structure(start), LennardJones(sigma))), 0, 1)
 
     batch = jax.vmap(jax.value_and_grad(length, argnums=1), in_axes=(0, None))
     values, slopes = batch(starts, 1.1)
