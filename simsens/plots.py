@@ -28,6 +28,7 @@ from matplotlib.legend_handler import HandlerPatch
 from matplotlib.patches import Circle, Polygon
 from scipy.spatial import ConvexHull
 
+from simsens.io import atomic
 from simsens.particles import space
 from simsens.particles.potentials import LennardJones, Morse, SoftSphere
 from simsens.particles.structure import Structure
@@ -159,10 +160,13 @@ def save(figure: Figure | Axes, path: str | os.PathLike[str]) -> None:
     if suffix not in FORMATS:
         raise ValueError(f"a figure's file ends in {', '.join(FORMATS)}; got {Path(path).name!r}")
     whole: Any = figure.figure.figure  # of axes, perhaps in a part of a figure
-    with mpl.rc_context({"svg.hashsalt": "simsens"}):
+    with (
+        mpl.rc_context({"svg.hashsalt": "simsens"}),
+        atomic.replacing(path, overwrite=True) as temporary,
+    ):
         whole.savefig(
-            path, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.12,
-            metadata={FORMATS[suffix]: None},
+            temporary, format=suffix[1:], dpi=150, facecolor="white", bbox_inches="tight",
+            pad_inches=0.12, metadata={FORMATS[suffix]: None},
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -12,13 +13,31 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)
-# Most of the time goes into compiling programs that run once; SIMSENS_TEST_OPTIMIZED=1 compiles
-# them as a user's are.
-jax.config.update("jax_disable_most_optimizations", "SIMSENS_TEST_OPTIMIZED" not in os.environ)
+# Small programs that run once take longer to compile than to run: they are compiled plainly. The
+# packings of 128 disks run long, and are compiled as a user's are (``optimised``).
+# SIMSENS_TEST_OPTIMIZED=1 compiles everything so.
+PLAIN = "SIMSENS_TEST_OPTIMIZED" not in os.environ
+jax.config.update("jax_disable_most_optimizations", PLAIN)
 # jax_numpy_dtype_promotion stays "standard": simsens multiplies masks of bools with forces, which
 # strict promotion refuses (see test_strict_dtype_promotion in response/test_relaxation.py).
 
 FMAX = 1e-10
+
+
+@contextmanager
+def _optimised():
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", PLAIN)
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """Compile the module's programs with all optimisations."""
+    with _optimised():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +45,8 @@ def packings():
     """The default packing (128 disks, 0.98) relaxed from seeds 0..9, by seed."""
     from simsens import packing, relax
 
-    return [relax(packing(seed=seed), fmax=FMAX) for seed in range(10)]
+    with _optimised():
+        return [relax(packing(seed=seed), fmax=FMAX) for seed in range(10)]
 
 
 @pytest.fixture(scope="session")
@@ -34,4 +54,14 @@ def slopes(packings):
     """The sensitivities of ``packings`` with respect to every parameter, by seed."""
     from simsens import sensitivity
 
-    return [sensitivity(equilibrium) for equilibrium in packings]
+    with _optimised():
+        return [sensitivity(equilibrium) for equilibrium in packings]
+
+
+@pytest.fixture(scope="session")
+def loose_packing():
+    """A packing of 64 disks at 0.87 with rattlers, and its sensitivity."""
+    from simsens import packing, relax, sensitivity
+
+    equilibrium = relax(packing(number=64, fraction=0.87, seed=1), fmax=FMAX)
+    return equilibrium, sensitivity(equilibrium, wrt="diameter")

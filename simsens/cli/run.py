@@ -137,8 +137,12 @@ def _system(settings: dict[str, Any]) -> tuple[System, str]:
     else:
         if name not in (None, "soft-sphere"):
             raise click.UsageError(f"--potential {name} needs a structure: give STRUCT")
-        system = packing(seed=settings["seed"], dimension=dimension or 2)
-        system = system.replace_parameters(settings["param"])
+        structure = packing(seed=settings["seed"], dimension=dimension or 2).structure
+        diameters = {"diameter[B]": 0.6, "diameter[A]": 1.0}
+        if "diameter" in settings["param"]:
+            diameters = {}
+        potential = build("soft-sphere", {**diameters, **settings["param"]}, structure)
+        system = System(structure, potential)
         origin = f"packing, seed {settings['seed']}"
     if settings["fixed"] is not None:
         system = System(system.structure.with_fixed(settings["fixed"]), system.potential)

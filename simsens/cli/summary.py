@@ -57,7 +57,8 @@ def lines(
         shown.append(
             ("certificate", "; ".join((f"{word}: {certificate.reason}", *certificate.notes)))
         )
-        shown.append(("holds for", _few(_ranges(slope), 2)))
+        if certificate.trusted:
+            shown.append(("holds for", _few(_ranges(slope), 2)))
     shown.append(("written", ", ".join(str(f) for f in files)))
     return shown
 

@@ -65,7 +65,9 @@ def check_output(target: Path, overwrite: bool) -> None:
     if not target.parent.is_dir():
         raise UnwritableFile(f"{target} cannot be written: there is no folder {target.parent}")
     if not overwrite and (target.exists() or target.is_symlink()):
-        raise OutputExists(f"{target} is there already; choose another name or allow overwriting")
+        raise OutputExists(
+            f"{target} exists: choose another name, or replace it with --overwrite (overwrite=True)"
+        )
 
 
 def reason(error: OSError) -> str:

@@ -29,6 +29,7 @@ from simsens.particles import space
 from simsens.particles.structure import Structure
 
 MAX_ENTRIES = 100_000_000  # of one list: some 3 GB; a wrong unit should not take more
+MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
 BRUTE_FORCE = 4_000_000  # below this many distances numpy's plain table beats a tree
 
 
@@ -157,6 +158,9 @@ def _ghosts(
     if not any(structure.boundary):
         return wrapped, np.arange(number), home
     box = np.asarray(structure.box, float)
+    if all(structure.boundary):  # before the images are made, which a wrong unit makes many
+        ball = {2: np.pi * longest**2, 3: 4 / 3 * np.pi * longest**3}[dimension]
+        _check_count(number**2 * ball / abs(np.linalg.det(box)), number, longest)
     reduced = longest * np.linalg.norm(np.linalg.inv(box), axis=0)
     counts = np.where(structure.boundary, np.ceil(reduced), 0)
     if np.prod(2 * counts + 1) * number > MAX_ENTRIES:
@@ -198,18 +202,18 @@ def _close_pairs(
         return row, column
     from scipy.spatial import cKDTree  # 0.2 s to import: only large systems pay for it
 
-    tree = cKDTree(others)
-    entries = cKDTree(points).count_neighbors(tree, longest)
-    if entries > MAX_ENTRIES:
+    near, far = cKDTree(points), cKDTree(others)
+    _check_count(near.count_neighbors(far, longest), len(points), longest)
+    pairs = near.sparse_distance_matrix(far, longest, output_type="ndarray")
+    return pairs["i"], pairs["j"]
+
+
+def _check_count(entries: float, number: int, longest: float) -> None:
+    if entries > MAX_ENTRIES or entries / number > MAX_NEIGHBORS:
         raise CutoffTooLong(
-            f"a range of {longest:.6g} gives {entries / len(points):.0f} neighbours a particle,"
-            f" {entries:.2g} in all: are the units of cutoff and positions the same?"
+            f"a range of {longest:.6g} gives {entries / number:.3g} neighbours a particle:"
+            " are the units of cutoff, positions and box the same?"
         )
-    pairs = tree.query_pairs(longest, output_type="ndarray")
-    forward = pairs[pairs[:, 0] < len(points)]
-    backward = pairs[pairs[:, 1] < len(points)][:, ::-1]
-    row, column = np.concatenate([forward, backward]).T
-    return row, column
 
 
 def _rows(

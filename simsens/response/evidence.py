@@ -52,7 +52,7 @@ def certify(
     size = np.linalg.norm(np.asarray(solution.value), axis=1)
     size = np.maximum(size, validity.negligible(equilibrium.system, theta))
     with np.errstate(divide="ignore", invalid="ignore"):
-        bound = np.linalg.norm(imbalance, axis=1) / (low * size) + eps * high / low
+        bound = np.linalg.norm(imbalance, axis=1) / (low * size) + np.divide(eps * high, low)
     bound = np.where(np.isfinite(bound), bound, np.inf)
     refusal = _refusal(equilibrium, curvature, residual, bound, root_error, contact)
     worst = float(bound.max(initial=0.0))

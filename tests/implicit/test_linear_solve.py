@@ -287,6 +287,4 @@ def test_derivatives_of_a_solution_go_through_the_theorem():
         )
 
     for mode in (jax.jacfwd, jax.jacrev):
-        np.testing.assert_allclose(mode(x)(0.5), -b / (diagonal + 0.5) ** 2, rtol=20 * EPS)
-    second = jax.jacfwd(jax.jacrev(x))(0.5)
-    np.testing.assert_allclose(second, 2 * b / (diagonal + 0.5) ** 3, rtol=40 * EPS)
+        np.testing.assert_allclose(jax.jit(mode(x))(0.5), -b / (diagonal + 0.5) ** 2, rtol=20 * EPS)

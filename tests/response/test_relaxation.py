@@ -338,11 +338,6 @@ def test_single_precision_relaxes_as_far_as_it_can():
     assert np.asarray(end.position).dtype == np.float32
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UnreachableTolerance,
-    reason="the rounding floor is taken from the curvature at the start, not at the minimum",
-)
 def test_a_start_with_overlapping_cores_relaxes():
     # Two Lennard-Jones cores 0.2 apart: forces of 1e10 at first, tamed by max_move.
     position = np.stack(np.indices((3, 4)).reshape(2, -1), axis=1) * 1.1

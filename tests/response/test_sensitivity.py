@@ -12,6 +12,8 @@ from simsens.particles.structure import Structure
 from simsens.particles.system import System
 from tests import finite_difference
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 SEEDS = range(10)
 NAMES = ("diameter[A]", "diameter[B]")
 

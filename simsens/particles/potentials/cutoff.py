@@ -30,6 +30,9 @@ def check(cutoff: float | None, onset: float | None, mode: str) -> None:
     """
     if mode not in MODES:
         raise InvalidPotential(f"unknown mode {mode!r} of the cutoff; known are {', '.join(MODES)}")
+    for name, length in (("cutoff", cutoff), ("onset", onset)):
+        if length is not None and not isinstance(length, (int, float)):
+            raise InvalidPotential(f"the {name} must be one length; got {length!r}")
     if cutoff is not None and not cutoff > 0:
         raise InvalidPotential(f"the cutoff must be a positive length; got {cutoff}")
     if onset is not None and cutoff is None:

@@ -60,8 +60,13 @@ class EnergyFunction:
     def __post_init__(self) -> None:
         if not isinstance(self.parameters, Mapping) or not callable(self.function):
             return
-        defaults = _defaults(self.function)
         taken = inspect.signature(self.function).parameters
+        if not taken or inspect.isclass(self.function):
+            raise InvalidPotential(
+                f"the energy {_name(self.function)} must be a function of the positions:"
+                " def energy(position, ...)"
+            )
+        defaults = _defaults(self.function)
         unknown = [k for k in self.parameters if k not in taken or k in GIVEN]
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
             known = ", ".join(defaults) or "none"

@@ -23,10 +23,15 @@ class BondTable:
 
     def __init__(self, pairs: Any) -> None:
         """Take ``[bond, 2]`` particle indices."""
-        self.pairs = np.array(pairs, np.int64, ndmin=2)
-        if self.pairs.shape[1] != 2 or not len(self.pairs):
+        try:
+            self.pairs = np.array(pairs, ndmin=2)
+        except ValueError as error:
+            raise InvalidPotential(f"bonds must be pairs of particle indices: {error}") from error
+        if self.pairs.dtype.kind == "f" and (self.pairs == np.rint(self.pairs)).all():
+            self.pairs = self.pairs.astype(np.int64)  # whole numbers, as JSON and TOML give them
+        if self.pairs.ndim != 2 or self.pairs.shape[1] != 2 or self.pairs.dtype.kind not in "iu":
             raise InvalidPotential(
-                f"bonds must be pairs of particle indices; got shape {np.shape(pairs)}"
+                f"bonds must be pairs of particle indices, [[0, 1], [1, 2]]; got {pairs!r}"
             )
         if (self.pairs[:, 0] == self.pairs[:, 1]).any() or self.pairs.min() < 0:
             raise InvalidPotential("a bond must join two different particles, counted from 0")

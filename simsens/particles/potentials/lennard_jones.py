@@ -43,8 +43,8 @@ class LennardJones:
     contact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sigma", mixing.by_names(self.sigma))
-        object.__setattr__(self, "epsilon", mixing.by_names(self.epsilon))
+        object.__setattr__(self, "sigma", mixing.field("sigma", self.sigma, positive=True))
+        object.__setattr__(self, "epsilon", mixing.field("epsilon", self.epsilon, positive=True))
         ends.check(self.cutoff, self.onset, self.mode)
 
     def tables(self, species: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.particles.potentials.errors import UnknownSpecies
+from simsens.particles.potentials.errors import InvalidPotential, UnknownSpecies
 
 
 def arithmetic(a: Any, b: Any) -> Any:
@@ -26,10 +26,27 @@ def geometric(a: Any, b: Any) -> Any:
     return (a * b) ** 0.5
 
 
-def by_names(value: Any) -> Any:
-    """A field as it is kept: pair keys ``("A", "B")`` become ``"A,B"``, numbers stay numbers."""
+def field(name: str, value: Any, *, positive: bool = False) -> Any:
+    """A field as it is kept: pair keys ``("A", "B")`` become ``"A,B"``, numbers stay numbers.
+
+    Raises:
+        InvalidPotential: no number, or one that is not finite or not positive where it must be.
+    """
     if isinstance(value, Mapping):
-        return {",".join(k) if isinstance(k, tuple) else k: v for k, v in value.items()}
+        keys = [",".join(k) if isinstance(k, tuple) else str(k) for k in value]
+        return {
+            k: field(f"{name}[{k}]", v, positive=positive) for k, v in zip(keys, value.values())
+        }
+    # Only what a person writes is judged; JAX rebuilds potentials around arrays and placeholders.
+    if isinstance(value, (str, list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+        raise InvalidPotential(
+            f"{name} must be a number, or a dict of them by species or pair; got {value!r}"
+        )
+    if isinstance(value, (int, float, np.generic)):
+        if not np.isfinite(value) or (positive and not float(value) > 0):
+            kind = "a positive number" if positive else "a finite number"
+            raise InvalidPotential(f"{name} must be {kind}; got {value!r}")
+        return float(value)
     return value
 
 

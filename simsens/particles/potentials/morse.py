@@ -45,8 +45,9 @@ class Morse:
     contact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for field in ("sigma", "epsilon", "alpha"):
-            object.__setattr__(self, field, mixing.by_names(getattr(self, field)))
+        for name in ("sigma", "epsilon", "alpha"):
+            value = mixing.field(name, getattr(self, name), positive=True)
+            object.__setattr__(self, name, value)
         ends.check(self.cutoff, self.onset, self.mode)
 
     def tables(self, species: Sequence[str]) -> dict[str, Any]:

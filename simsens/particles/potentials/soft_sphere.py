@@ -43,9 +43,10 @@ class SoftSphere:
     contact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "diameter", mixing.by_names(self.diameter))
-        object.__setattr__(self, "epsilon", mixing.by_names(self.epsilon))
-        if not self.alpha >= 2:
+        diameter = mixing.field("diameter", self.diameter, positive=True)
+        object.__setattr__(self, "diameter", diameter)
+        object.__setattr__(self, "epsilon", mixing.field("epsilon", self.epsilon, positive=True))
+        if not isinstance(self.alpha, (int, float)) or not self.alpha >= 2:
             raise InvalidPotential(
                 f"alpha must be at least 2 (a force needs a slope); got {self.alpha}"
             )
