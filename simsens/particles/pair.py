@@ -24,12 +24,16 @@ from simsens.particles.structure import Structure
 
 def gather(potential: Any, structure: Structure, neighbors: NeighborList) -> dict[str, Any]:
     """The potential's numbers for each entry of the list: scalars, or ``[particle, slot]``."""
-    tables = potential.tables(structure.species_names)
+    dtype = jnp.result_type(structure.position)  # a float32 structure is computed in float32
+    tables = {
+        name: jnp.asarray(table).astype(dtype)
+        for name, table in potential.tables(structure.species_names).items()
+    }
     if neighbors.bond is not None:
-        return {k: jnp.asarray(v)[neighbors.bond] if jnp.ndim(v) else v for k, v in tables.items()}
+        return {k: v[neighbors.bond] if v.ndim else v for k, v in tables.items()}
     species = jnp.asarray(structure.species)
     mine, theirs = species[:, None], species[neighbors.index]
-    return {k: jnp.asarray(v)[mine, theirs] if jnp.ndim(v) else v for k, v in tables.items()}
+    return {k: v[mine, theirs] if v.ndim else v for k, v in tables.items()}
 
 
 def separation(structure: Structure, position: Any, neighbors: NeighborList) -> tuple[Any, Any]:
@@ -46,7 +50,7 @@ def energy(potential: Any, structure: Structure, position: Any, neighbors: Neigh
     numbers = gather(potential, structure, neighbors)
     _, r = separation(structure, position, neighbors)
     each = jnp.where(neighbors.mask, potential.pair_energy(r, **numbers), 0)
-    return jnp.where(_sound(position, neighbors), jnp.sum(each) / 2, jnp.nan)
+    return jnp.sum(each) / 2 * _sound(position, neighbors)
 
 
 def force(
@@ -63,12 +67,16 @@ def force(
     slope = slopes(potential, r, numbers)
     pull = jnp.where(neighbors.mask, slope / r, 0)
     total = jnp.sum(pull[..., None] * d, axis=1)
-    return jnp.where(_sound(position, neighbors), total, jnp.nan)
+    return total * _sound(position, neighbors)
 
 
 def _sound(position: Any, neighbors: NeighborList) -> Any:
-    """Whether an energy can be told: cutoffs compare, and NaN compares as out of reach."""
-    return neighbors.valid & jnp.isfinite(jnp.sum(position))
+    """One where an energy can be told, NaN elsewhere; a factor, so that derivatives are NaN too.
+
+    Without it a NaN position would compare as out of reach of everything, and count as zero.
+    """
+    told = neighbors.valid & jnp.isfinite(jnp.sum(position))
+    return jnp.where(told, jnp.ones((), position.dtype), jnp.nan)
 
 
 def slopes(potential: Any, r: Any, numbers: dict[str, Any]) -> Any:
@@ -88,8 +96,10 @@ def stiffness_blocks(
     numbers = gather(potential, structure, neighbors)
     d, r = separation(structure, position, neighbors)
     slope, curvature = jax.jvp(lambda s: slopes(potential, s, numbers), (r,), (jnp.ones_like(r),))
-    keep = jnp.where(_sound(position, neighbors), neighbors.mask, jnp.nan)
+    keep = jnp.where(neighbors.mask, _sound(position, neighbors), 0)
     tension = (slope / r * keep)[..., None, None]
     along = (curvature * keep)[..., None, None] - tension
     n = d / r[..., None]
-    return along * n[..., :, None] * n[..., None, :] + tension * jnp.eye(structure.dimension)
+    return along * n[..., :, None] * n[..., None, :] + tension * jnp.eye(
+        structure.dimension, dtype=r.dtype
+    )

@@ -54,8 +54,8 @@ class Structure:
     species_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        # JAX rebuilds the dataclass around tracers and placeholders: only what a person writes
-        # (lists, numbers, numpy arrays) is brought into shape here, everything else passes.
+        # What a person writes (lists, numbers, NumPy arrays) is brought into shape; tracers and JAX
+        # arrays pass.
         if isinstance(self.position, (list, tuple, np.ndarray)):
             self._set(position=_coordinates(self.position))
         if self.species is None and hasattr(self.position, "shape"):
@@ -105,11 +105,23 @@ class Structure:
         return [self.species_names[k] for k in np.asarray(self.species)]
 
 
-jax.tree_util.register_dataclass(
-    Structure,
-    data_fields=["position", "species", "box", "fixed"],
-    meta_fields=["boundary", "species_names"],
-)
+_DATA = ("position", "species", "box", "fixed")
+_STATIC = ("boundary", "species_names")
+
+
+def _flatten(structure: Structure) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    leaves = ((jax.tree_util.GetAttrKey(k), getattr(structure, k)) for k in _DATA)
+    return tuple(leaves), tuple(getattr(structure, k) for k in _STATIC)
+
+
+def _unflatten(static: Any, leaves: Any) -> Structure:
+    # Without the constructor: leaves may be placeholders, or a batch that comes back from a device.
+    structure = object.__new__(Structure)
+    structure._set(**dict(zip(_DATA, leaves)), **dict(zip(_STATIC, static)))
+    return structure
+
+
+jax.tree_util.register_pytree_with_keys(Structure, _flatten, _unflatten)
 
 
 def check(structure: Structure) -> None:

@@ -12,6 +12,7 @@ There are three ways, chosen by size:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -69,6 +70,7 @@ class Curvature:
         self.system, self.neighbors, self.mobile = system, neighbors, np.asarray(mobile)
         dimension = system.structure.dimension
         self._left_out = int((~self.mobile).sum()) * dimension
+        self._kept = np.repeat(self.mobile, dimension)
         self._size = system.structure.number * dimension
         arguments = (system, neighbors, self.mobile)
         found = (_assemble if self.method == "dense" else _survey)(*arguments)
@@ -79,9 +81,8 @@ class Curvature:
         self._top = float(found[2])
         if self.method == "sparse" and neighbors is not None:
             matrix = hessian.sparse(np.asarray(_blocks(system, neighbors)), neighbors, self.mobile)
-            kept = np.repeat(self.mobile, dimension)
             try:
-                self._factor = SparseFactor(matrix, self.rigid_modes, kept)
+                self._factor = SparseFactor(matrix, self.rigid_modes, self._kept)
             except Singular:  # floppy: only an iteration from zero still has a meaning
                 self.method = "cg"
 
@@ -101,7 +102,9 @@ class Curvature:
         if self.method == "cg":
             return _solve_cg(self.system, self.neighbors, self.mobile, self.rigid_modes, rhs)
         rhs = rhs - (rhs @ self.rigid_modes.T) @ self.rigid_modes
-        return linear_solve.refined(self._spectrum, lambda v: v @ self._matrix, rhs)
+        found = linear_solve.refined(self._spectrum, lambda v: v @ self._matrix, rhs)
+        # Eigenvectors of a repeated zero mix: what is left out is zero, not zero to rounding.
+        return replace(found, value=np.where(self._kept, found.value, 0))
 
     @cached_property
     def _step(self) -> LinearSolution:
@@ -176,6 +179,11 @@ class Curvature:
         values = values[values > self.threshold]
         return float(values.min()) if len(values) else 0.0
 
+    @property
+    def condition(self) -> float:
+        """Largest over smallest eigenvalue; infinite when nothing holds."""
+        return self.largest / self.smallest if self.smallest else np.inf
+
 
 @jax.jit
 def _assemble(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, Any]:
@@ -242,7 +250,8 @@ def _lanczos(
 
 
 def _force(system: System, neighbors: Any, mobile: Any) -> Any:
-    return (jnp.asarray(mobile)[:, None] * systems.force(system, neighbors)).reshape(-1)
+    mask = jnp.asarray(mobile)[:, None]
+    return jnp.where(mask, systems.force(system, neighbors), 0).reshape(-1)
 
 
 def _flat_operator(system: System, neighbors: Any, mobile: Any) -> Any:

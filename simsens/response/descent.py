@@ -142,16 +142,20 @@ def advance(
 def _force(system: System, neighbors: NeighborList | None, mask: Any) -> Callable[..., Any]:
     """Masked forces by position, with the potential's numbers gathered once for the list."""
     if neighbors is None:
-        return lambda x, **unused: (
-            mask
-            * systems.force(
-                system.with_position(x), systems.list_neighbors(system.with_position(x))
-            )
-        )
+
+        def of_all_pairs(x: Any, **unused: Any) -> Any:
+            at = system.with_position(x)
+            return jnp.where(mask, systems.force(at, systems.list_neighbors(at)), 0)
+
+        return of_all_pairs
+
     numbers = pair.gather(system.potential, system.structure, neighbors)
-    return lambda x, **unused: (
-        mask * pair.force(system.potential, system.structure, x, neighbors, numbers)
-    )
+
+    def of_list(x: Any, **unused: Any) -> Any:
+        found = pair.force(system.potential, system.structure, x, neighbors, numbers)
+        return jnp.where(mask, found, 0)
+
+    return of_list
 
 
 def _largest(force: Any) -> Any:

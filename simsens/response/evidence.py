@@ -50,9 +50,9 @@ def certify(
     # The relative error of a derivative that is zero to rounding has no meaning; it is measured
     # against the size below which it counts as zero.
     size = np.linalg.norm(np.asarray(solution.value), axis=1)
-    size = np.maximum(size, validity.negligible(equilibrium.system, theta))
+    size = np.maximum(size, validity.negligible(equilibrium.system, theta, curvature))
     with np.errstate(divide="ignore", invalid="ignore"):
-        bound = np.linalg.norm(imbalance, axis=1) / (low * size) + np.divide(eps * high, low)
+        bound = np.linalg.norm(imbalance, axis=1) / (low * size) + eps * curvature.condition
     bound = np.where(np.isfinite(bound), bound, np.inf)
     refusal = _refusal(equilibrium, curvature, residual, bound, root_error, contact)
     worst = float(bound.max(initial=0.0))

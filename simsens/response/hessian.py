@@ -37,13 +37,13 @@ def operator(system: System, neighbors: NeighborList | None, mobile: Any) -> Cal
             return systems.force(system.with_position(x))
 
         _, tangent = jax.linearize(force, position)
-        return lambda v: -(mask * tangent(mask * v))
+        return lambda v: jnp.where(mask, -tangent(jnp.where(mask, v, 0)), 0)
     blocks = pair.stiffness_blocks(system.potential, system.structure, position, neighbors)
 
     def apply(v: Any) -> Any:
-        v = mask * v
+        v = jnp.where(mask, v, 0)
         apart = v[:, None] - v[neighbors.index]
-        return mask * jnp.sum(blocks * apart[..., None, :], axis=(1, 3))
+        return jnp.where(mask, jnp.sum(blocks * apart[..., None, :], axis=(1, 3)), 0)
 
     return apply
 
@@ -95,7 +95,7 @@ def rigid_modes(structure: Structure, mobile: Any) -> Any:
     position = jnp.asarray(structure.position)
     dimension = structure.dimension
     mask = jnp.asarray(mobile, position.dtype)[:, None]
-    axes = np.eye(dimension)
+    axes = np.eye(dimension, dtype=position.dtype)
     centre = jnp.sum(mask * position, axis=0) / jnp.maximum(jnp.sum(mask), 1)
     arm = position - centre
     motions = [mask * axes[k] for k in range(dimension)]
@@ -135,6 +135,6 @@ def largest_curvature(system: System, neighbors: NeighborList | None, mobile: An
         size = jnp.linalg.norm(image)
         return image / jnp.where(size > 0, size, 1), size
 
-    start = start * mobile[:, None]
+    start = jnp.where(mobile[:, None], start, 0)
     start = start / jnp.maximum(jnp.linalg.norm(start), 1e-300)
     return jax.lax.fori_loop(0, 16, iterate, (start, jnp.zeros((), start.dtype)))[1]

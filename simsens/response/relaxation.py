@@ -175,6 +175,7 @@ class _Run:
         self._check_floor(force, top)
         if self._report(0, energy, force):
             return position, 0, "stopped on request"
+        top = top or force / self.max_move or 1.0  # forces without curvature: a step to the guard
         newton = self.fmax < NEWTON_BELOW
         target = self.fmax * NEWTON_REACH if newton else self.fmax
         motion, chunk = descent.at_rest(position), 20
@@ -196,7 +197,7 @@ class _Run:
             began = time.perf_counter()
             moved, energy, new_top = self.advance(motion, top, target, min(left, chunk))
             force, stale = float(moved.max_force), bool(moved.stale)
-            if not np.isfinite(force):
+            if not np.isfinite(force) or not np.isfinite(float(energy)):
                 return position, int(motion.steps), "the forces became infinite or not a number"
             self._check_floor(force, float(new_top))
             motion, top = moved, float(new_top) if float(new_top) > 0 else top

@@ -90,7 +90,8 @@ def _attach(system: System, position: Any, neighbors: NeighborList | None) -> An
     def optimality(x: Any, theta: System) -> Any:
         # Fixed particles follow their given positions; the force on them is nobody's business.
         there = jnp.where(_fixed(theta.structure), jnp.asarray(theta.structure.position), x)
-        return -(mobile[:, None] * systems.force(theta.with_position(there), neighbors))
+        force = systems.force(theta.with_position(there), neighbors)
+        return jnp.where(mobile[:, None], -force, 0)
 
     product = hessian.operator(held, neighbors, mobile)
 
@@ -129,7 +130,8 @@ def _descend(system: System, optimizer: str, fmax: float, steps: int) -> Any:
 
     start = descent.at_rest(system.structure.position)
     chunk, going = jnp.asarray(20, jnp.int32), jnp.asarray(True)
-    state = (start, curvature(start.position), chunk, going)
+    top = curvature(start.position)
+    state = (start, jnp.where(top > 0, top, 1), chunk, going)
     motion, *_ = lax.while_loop(lambda state: state[-1], more, state)
     return jnp.where(motion.max_force <= fmax, motion.position, jnp.nan)
 

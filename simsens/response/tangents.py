@@ -22,7 +22,8 @@ def force_function(
     mask = jnp.asarray(mobile)[:, None]
 
     def force(position: Any, theta: Any) -> Any:
-        return mask * systems.force(moved(system, names, position, theta), neighbors)
+        force = systems.force(moved(system, names, position, theta), neighbors)
+        return jnp.where(mask, force, 0)
 
     return force
 

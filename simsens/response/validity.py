@@ -111,20 +111,22 @@ def one_percent_step(
     missed = np.linalg.norm(np.asarray(curvature.solve(residual).value), axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         step = 0.01 * probe * (probe * size) / missed
-    known = np.isfinite(step) & (size > negligible(system, theta))
+    known = np.isfinite(step) & (size > negligible(system, theta, curvature))
     return np.where(known, step, np.inf)
 
 
-def negligible(system: System, theta: np.ndarray) -> np.ndarray:
+def negligible(system: System, theta: np.ndarray, curvature: Curvature) -> np.ndarray:
     """The norm ``[parameter]`` below which a derivative is zero to rounding.
 
-    A derivative of the positions is of the size of a spacing over the parameter; six digits above
-    the last one nothing of it is left but the rounding of cancelled forces.
+    A derivative of the positions is of the size of a spacing over the parameter. Forces that cancel
+    leave their rounding, which the soft modes amplify by the condition number; six digits above
+    that nothing else is left.
     """
     structure = system.structure
     eps = float(np.finfo(theta.dtype).eps)
     count = np.sqrt(structure.number * structure.dimension)
-    return 1e6 * eps * space.spacing(structure) / np.maximum(np.abs(theta), 1e-300) * count
+    natural = space.spacing(structure) / np.maximum(np.abs(theta), 1e-300) * count
+    return 1e6 * eps * curvature.condition * natural
 
 
 def _by_particle(system: System, response: Any) -> np.ndarray:

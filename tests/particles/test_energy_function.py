@@ -165,13 +165,7 @@ def test_what_cannot_be_loaded_is_refused(tmp_path, reference, message):
         EnergyFunction.load(reference.format(folder=folder))
 
 
-POSITION = pytest.param(
-    "position",
-    marks=pytest.mark.xfail(strict=True, reason="the position is accepted as a parameter"),
-)
-
-
-@pytest.mark.parametrize("name", ["lenght", "displacement", POSITION])
+@pytest.mark.parametrize("name", ["lenght", "displacement", "position"])
 def test_parameters_the_function_does_not_take_are_refused(name):
     with pytest.raises(InvalidPotential, match="known are length, stiffness"):
         EnergyFunction(three_springs, {name: 1.0})

@@ -214,7 +214,7 @@ def test_endless_range_in_free_space_takes_everyone():
 
 def test_range_of_many_boxes_is_refused_and_suspects_the_units():
     structure, _ = CASES["cube"]
-    with pytest.raises(CutoffTooLong, match="units of cutoff and box"):
+    with pytest.raises(CutoffTooLong, match="are the units of cutoff"):
         list_pairs(structure, 4000.0)
 
 

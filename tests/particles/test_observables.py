@@ -81,7 +81,6 @@ def test_pressure_of_a_perfect_crystal_goes_with_epsilon():
     assert float(slope) == pytest.approx(float(double) / 2, rel=100 * EPS)
 
 
-@pytest.mark.xfail(strict=True, reason="the slope of where(valid, energy, nan) is zero, not NaN")
 @pytest.mark.parametrize(
     "derive",
     [

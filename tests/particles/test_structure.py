@@ -87,9 +87,6 @@ def test_it_is_a_pytree():
     assert (batch.number, batch.dimension) == (2, 2)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=InvalidStructure, reason="a batch with NumPy leaves is judged as one"
-)
 def test_a_batch_comes_back_from_the_device():
     batch = jax.vmap(Structure(PAIR, box=4.0).with_position)(jnp.zeros((5, 2, 2)))
     assert jax.device_get(batch).position.shape == (5, 2, 2)

@@ -36,20 +36,12 @@ def test_default_packings_are_trusted(packings, seed):
     assert "trusted" in str(certificate)
 
 
-FALSE_ALARM = pytest.mark.xfail(
-    strict=True, reason="the relative error of a derivative that is zero makes a false alarm"
-)
-
-
-@pytest.mark.parametrize(
-    "seed", [0, 1, 2, pytest.param(3, marks=FALSE_ALARM), pytest.param(9, marks=FALSE_ALARM)]
-)
+@pytest.mark.parametrize("seed", range(10))
 def test_a_parameter_without_effect_does_not_spoil_the_verdict(slopes, seed):
     # All parameters, epsilon among them: its derivative is zero.
     assert slopes[seed].certificate.trusted, slopes[seed].certificate.reason
 
 
-@pytest.mark.xfail(strict=True, reason="the relative error of a derivative that is zero is told")
 def test_a_parameter_without_effect_has_a_small_bound(slopes):
     assert max(slope.certificate.error_bound.max() for slope in slopes) < 1e-6
 
@@ -133,12 +125,6 @@ def test_a_floppy_network_is_refused():
     assert sensitivity(relax(System(square, braced))).certificate.trusted
 
 
-UNHELD = pytest.mark.xfail(
-    strict=True, raises=ZeroDivisionError, reason="the bound divides by the smallest curvature"
-)
-
-
-@UNHELD
 def test_an_unjammed_packing_is_refused():
     end = relax(packing(number=12, fraction=0.4, seed=1), fmax=1e-9)
     assert end.energy < 1e-12
@@ -149,7 +135,6 @@ def test_an_unjammed_packing_is_refused():
     assert not found.position.any()
 
 
-@UNHELD
 def test_a_pair_that_just_touches_is_refused():
     # A triangular lattice at exactly touching distance: every contact may open or close.
     box = np.array([[4.0, 0.0], [2.0, 2.0 * np.sqrt(3)]])
@@ -221,7 +206,6 @@ def test_rattlers_are_told(loose_packing):
     assert any("rattler" in note for note in found.certificate.notes)
 
 
-@pytest.mark.xfail(strict=True, reason="eigenvectors of a repeated zero mix, 1e-13 is left")
 def test_rattlers_answer_with_zero_exactly(loose_packing):
     _, found = loose_packing
     np.testing.assert_array_equal(found.position[found.rattlers], 0.0)

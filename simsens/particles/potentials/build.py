@@ -70,6 +70,8 @@ def _by_field(settings: Mapping[str, Any], structure: Structure) -> dict[str, An
     fields: dict[str, Any] = {}
     for key, value in settings.items():
         field, bracket, rest = key.partition("[")
+        if field in fields and isinstance(fields[field], dict) != bool(bracket):
+            raise InvalidPotential(f"{field} is given both for all species and by species")
         if not bracket:
             fields[field] = value
             continue
@@ -80,9 +82,7 @@ def _by_field(settings: Mapping[str, Any], structure: Structure) -> dict[str, An
                     f"{key}: unknown species {species!r}; the structure holds"
                     f" {', '.join(structure.species_names)}"
                 )
-        if not isinstance(fields.setdefault(field, {}), dict):
-            raise InvalidPotential(f"{field} is given both for all species and as {key}")
-        fields[field][which] = value
+        fields.setdefault(field, {})[which] = value
     return fields
 
 

@@ -67,7 +67,8 @@ class EnergyFunction:
                 " def energy(position, ...)"
             )
         defaults = _defaults(self.function)
-        unknown = [k for k in self.parameters if k not in taken or k in GIVEN]
+        given = (next(iter(taken)), *GIVEN)
+        unknown = [k for k in self.parameters if k not in taken or k in given]
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
             known = ", ".join(defaults) or "none"
             raise InvalidPotential(

@@ -39,9 +39,8 @@ def field(name: str, value: Any, *, positive: bool = False) -> Any:
         }
     # Only what a person writes is judged; JAX rebuilds potentials around arrays and placeholders.
     if isinstance(value, (str, list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
-        raise InvalidPotential(
-            f"{name} must be a number, or a dict of them by species or pair; got {value!r}"
-        )
+        dicts = "" if "[" in name else ", or a dict of them by species or pair"
+        raise InvalidPotential(f"{name} must be a number{dicts}; got {value!r}")
     if isinstance(value, (int, float, np.generic)):
         if not np.isfinite(value) or (positive and not float(value) > 0):
             kind = "a positive number" if positive else "a finite number"
