@@ -328,7 +328,7 @@ def test_species_that_cannot_be_written(tmp_path):
 def test_an_output_is_not_replaced_unasked(tmp_path, structure_of):
     path = tmp_path / "x.xyz"
     path.write_text("mine")
-    with pytest.raises(OutputExists, match="there already"):
+    with pytest.raises(OutputExists, match="exists: choose"):
         extxyz.write_structure(path, structure_of())
     assert path.read_text() == "mine"
     extxyz.write_structure(path, structure_of(), overwrite=True)

@@ -278,7 +278,7 @@ def test_the_same_result_is_the_same_file(written):
 def test_an_output_is_not_replaced_unasked(written):
     path, *result = written()
     before = path.read_bytes()
-    with pytest.raises(OutputExists, match="there already"):
+    with pytest.raises(OutputExists, match="exists: choose"):
         io.write(path, *result)
     assert path.read_bytes() == before
     io.write(path, result[0], overwrite=True)
