@@ -18,8 +18,8 @@ jax.config.update("jax_num_cpu_devices", 2)
 # SIMSENS_TEST_OPTIMIZED=1 compiles everything so.
 PLAIN = "SIMSENS_TEST_OPTIMIZED" not in os.environ
 jax.config.update("jax_disable_most_optimizations", PLAIN)
-# jax_numpy_dtype_promotion stays "standard": simsens multiplies masks of bools with forces, which
-# strict promotion refuses (see test_strict_dtype_promotion in response/test_relaxation.py).
+# jax_numpy_dtype_promotion stays "standard" for the sake of jax-md, whose functions serve as
+# references and mix precisions; test_strict_dtype_promotion relaxes a packing under "strict".
 
 FMAX = 1e-10
 
