@@ -98,6 +98,7 @@ def _image(
         _write_trajectory(file, structure, frames, UNITS[units])
         simsens_group.write_group(file, equilibrium, sensitivity, units, provenance)
         file["simsens"].attrs["n_committed"] = len(frames.step)
+        _write_parameters(file, str(provenance.get("config", "")))
         file.flush()
         return file.id.get_file_image()
 
@@ -146,6 +147,17 @@ def _write_head(file: h5py.File, structure: Structure) -> None:
     module = head.create_group("modules/simsens")
     module.attrs.create("version", (1, 0), dtype="i4")
     module.attrs.create("spatial_dimension", structure.dimension, dtype="i4")
+
+
+def _write_parameters(file: h5py.File, config: str) -> None:
+    """H5MD's own place for parameters: what ``/simsens`` holds, as text for a person."""
+    theta = file["simsens/theta"]
+    lines = zip(theta["name"].asstr()[()], theta["value"][()])
+    content = {"theta": "".join(f"{name} = {float(v)!r}\n" for name, v in lines), "config": config}
+    group = file.create_group("parameters/simsens")
+    for name, text in content.items():
+        if text:
+            group.create_dataset(name, data=text, dtype=h5py.string_dtype())
 
 
 def _write_trajectory(

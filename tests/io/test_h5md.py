@@ -522,3 +522,13 @@ def test_many_texts_that_are_one(written, monkeypatch):
     words = {"data": ["aa", "bb"], "dtype": h5py.string_dtype()}
     replaced(path, lambda g: g.create_dataset("species_names", **words), "species_names")
     refusal(path, "characters")
+
+
+def test_parameters_stand_in_h5md_s_own_place(written):
+    path, equilibrium, _ = written(provenance={"config": "seed = 7\n"})
+    with h5py.File(path) as file:
+        theta = file["parameters/simsens/theta"].asstr()[()]
+        assert file["parameters/simsens/config"].asstr()[()] == "seed = 7\n"
+    told = dict(line.split(" = ") for line in theta.splitlines())
+    assert list(told) == list(equilibrium.system.parameter_names)
+    assert {name: float(value) for name, value in told.items()} == io.load(path).theta
