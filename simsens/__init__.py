@@ -31,15 +31,22 @@ _HOME = {
     "Certificate": "simsens.implicit.certificate",
     "relaxed": "simsens.response.relaxed",
     "custom_root": "simsens.implicit.root",
+    "custom_fixed_point": "simsens.implicit.root",
+    "root_jvp": "simsens.implicit.prepared",
+    "root_vjp": "simsens.implicit.prepared",
+    "prepare_root": "simsens.implicit.prepared",
 }
-_FOLDERS = ("io", "implicit", "particles", "plots", "response")
+_FOLDERS = (
+    "io", "implicit", "optimality", "particles", "plots", "projection", "prox", "response",
+)  # fmt: skip
 
 __all__ = ["__version__", *_HOME, *_FOLDERS]
 
 if TYPE_CHECKING:
-    from simsens import implicit, io, particles, plots, response
+    from simsens import implicit, io, optimality, particles, plots, projection, prox, response
     from simsens.implicit.certificate import Certificate
-    from simsens.implicit.root import custom_root
+    from simsens.implicit.prepared import prepare_root, root_jvp, root_vjp
+    from simsens.implicit.root import custom_fixed_point, custom_root
     from simsens.particles.observables import distance, energy, packing_fraction, pressure
     from simsens.particles.packing import packing
     from simsens.particles.potentials import (

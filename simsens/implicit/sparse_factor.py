@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from simsens.implicit.linear_solve import SOLVED, LinearSolution
+from simsens.implicit.linear_solve.solution import SOLVED, LinearSolution
 
 NEAREST = 4  # eigenvalues next to zero that are asked for
 

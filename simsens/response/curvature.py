@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.implicit import linear_solve
-from simsens.implicit.linear_solve import LinearSolution
+from simsens.implicit.linear_solve import LinearSolution, solve_cg
+from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction, spectrum
 from simsens.implicit.sparse_factor import Singular, SparseFactor
 from simsens.particles import pair
 from simsens.particles import system as systems
@@ -47,7 +47,7 @@ def method_for(system: System, solver: str = "auto") -> str:
     if solver != "auto":
         return solver
     size = system.structure.number * system.structure.dimension
-    if size <= linear_solve.DENSE_LIMIT:
+    if size <= DENSE_LIMIT:
         return "dense"
     flat = system.structure.dimension == 2 and size <= SPARSE_LIMIT
     return "sparse" if of_pairs and flat else "cg"
@@ -92,7 +92,7 @@ class Curvature:
         modes = self.rigid_modes
         matrix = matrix - modes.T @ (modes @ matrix)
         self._matrix = matrix - (matrix @ modes.T) @ modes
-        self._spectrum = linear_solve.factorise(self._matrix)
+        self._spectrum = spectrum(self._matrix)
 
     def solve(self, rhs: Any) -> LinearSolution:
         """Solve for the rows of ``rhs [m, n]``, with one true residual each."""
@@ -102,7 +102,7 @@ class Curvature:
         if self.method == "cg":
             return _solve_cg(self.system, self.neighbors, self.mobile, self.rigid_modes, rhs)
         rhs = rhs - (rhs @ self.rigid_modes.T) @ self.rigid_modes
-        found = linear_solve.refined(self._spectrum, lambda v: v @ self._matrix, rhs)
+        found = self._spectrum.solve(lambda v: v @ self._matrix, rhs)
         # Eigenvectors of a repeated zero mix: what is left out is zero, not zero to rounding.
         return replace(found, value=np.where(self._kept, found.value, 0))
 
@@ -156,7 +156,7 @@ class Curvature:
     def threshold(self) -> float:
         """Below this size an eigenvalue counts as zero."""
         dtype = np.asarray(self.system.structure.position).dtype
-        return linear_solve.null_fraction(dtype, self._size) * self.largest
+        return null_fraction(dtype, self._size) * self.largest
 
     @property
     def negative_modes(self) -> int:
@@ -211,9 +211,7 @@ def _blocks(system: System, neighbors: Any) -> Any:
 @jax.jit
 def _solve_cg(system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any) -> LinearSolution:
     apply = _flat_operator(system, neighbors, mobile)
-    return jax.lax.map(
-        lambda b: linear_solve.conjugate_gradient(apply, b, null_space=modes, tolerance=1e-14), rhs
-    )
+    return jax.lax.map(lambda b: solve_cg(apply, b, null_space=modes, tol=1e-14), rhs)
 
 
 @jax.jit

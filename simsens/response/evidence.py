@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
-from simsens.implicit.linear_solve import SOLVED, LinearSolution
+from simsens.implicit.linear_solve.solution import SOLVED, LinearSolution
 from simsens.response import validity
 from simsens.response.curvature import Curvature
 from simsens.response.equilibrium import Equilibrium

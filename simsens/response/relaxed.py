@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from simsens.implicit import linear_solve
+from simsens.implicit.linear_solve import LinearSolution, automatic
 from simsens.implicit.root import implicit_root
+from simsens.implicit.structure import Declared
 from simsens.particles import contacts, space
 from simsens.particles import neighbors as neighbor_lists
 from simsens.particles import system as systems
@@ -100,9 +101,21 @@ def _attach(system: System, position: Any, neighbors: NeighborList | None) -> An
 
     top = hessian.largest_curvature(held, neighbors, mobile)
     null = hessian.confirmed(hessian.rigid_modes(held.structure, mobile), apply, top)
-    solve = partial(linear_solve.symmetric, null_space=lax.stop_gradient(null))
+    solve = partial(_solve_mobile, mobile[:, None], top, null)
     x = implicit_root(optimality, position, system, solve=solve, symmetric=True)
     return jnp.where(_fixed(system.structure), jnp.asarray(system.structure.position), x)
+
+
+def _solve_mobile(mobile: Any, top: Any, null_space: Any, matvec: Any, b: Any) -> LinearSolution:
+    """Solve for the mobile particles; the rows of the others, which are zero, get a diagonal."""
+
+    def lifted(v: Any) -> Any:
+        return matvec(v) + jnp.where(mobile, 0, top * v)
+
+    return _solve_minimum(lifted, jnp.where(mobile, b, 0), null_space=null_space)
+
+
+_solve_minimum = automatic(Declared(symmetric=True, definite=True))
 
 
 def _fixed(structure: Structure) -> Any:
