@@ -192,6 +192,8 @@ def _of_object(thing: Any, seen: dict[int, int]) -> Hashable:
     if installed and wrapped is not None:  # jit, lru_cache, and functions with rules of their own
         rules = [getattr(thing, name, None) for name in ("jvp", "fwd", "bwd")]
         return (type(thing), _of((wrapped, *rules), seen))
+    if isinstance(thing, Iterator):
+        raise Incomparable("an iterator")
     leaves, treedef = jax.tree.flatten(thing)
     if not (len(leaves) == 1 and leaves[0] is thing):
         try:

@@ -22,7 +22,7 @@ import numpy as np
 
 from simsens.implicit import compiled
 from simsens.implicit.failure import enforced
-from simsens.implicit.linear_solve.automatic import automatic, kept_factors
+from simsens.implicit.linear_solve.choice import automatic, kept_factors
 from simsens.implicit.linear_solve.dense import Factorisation
 from simsens.implicit.linear_solve.solution import LinearSolution, Product, Solve
 from simsens.implicit.linear_solve.symmetric import solve_block_cg

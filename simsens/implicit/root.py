@@ -27,7 +27,7 @@ from jax import lax
 
 from simsens.implicit import compiled
 from simsens.implicit.failure import check_policy, enforced
-from simsens.implicit.linear_solve.automatic import automatic, kept_factors
+from simsens.implicit.linear_solve.choice import automatic, kept_factors
 from simsens.implicit.linear_solve.solution import LinearSolution, Product, Solve, judged, ratio
 from simsens.implicit.ravel import is_unknown, ravel
 from simsens.implicit.signature import called, matched, signature_of

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from simsens.implicit.linear_solve.automatic import automatic
+from simsens.implicit.linear_solve.choice import automatic
 from simsens.implicit.linear_solve.solution import judged
 from simsens.implicit.ravel import ravel
 from simsens.implicit.structure import declare, declared

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsens.implicit import linear_solve
-from simsens.implicit.linear_solve import LinearSolution
-from simsens.implicit.root import custom_root, implicit_root
+from simsens.implicit import custom_root, implicit_root
+from simsens.implicit.linear_solve import LinearSolution, solve_cg, solve_lu
 from tests import finite_difference
 from tests.opaque import bisection, called_back, concrete
 
@@ -264,7 +263,7 @@ def test_finite_differences_agree_with_a_root_without_closed_form():
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
 def test_a_failing_linear_solve_gives_nan_not_zero(mode):
     def gives_up(product, b):
-        solution = linear_solve.dense(product, b)
+        solution = solve_lu(product, b)
         return LinearSolution(0 * solution.value, solution.residual, solution.iterations, False)
 
     root = custom_root(ridge_gradient, solve=gives_up, symmetric=True)(concrete(solve_ridge))
@@ -281,13 +280,13 @@ def test_a_singular_system_gives_nan(mode):
 
 def test_cg_that_runs_out_of_budget_gives_nan():
     def hurried(product, b):
-        return linear_solve.conjugate_gradient(product, b, max_iterations=2)
+        return solve_cg(product, b, maxiter=2)
 
     root = custom_root(ridge_gradient, solve=hurried, symmetric=True)(concrete(solve_ridge))
     assert np.isnan(jax.jacfwd(lambda t: root(None, t))(0.3)).all()
 
     def patient(product, b):
-        return linear_solve.conjugate_gradient(product, b)
+        return solve_cg(product, b)
 
     root = custom_root(ridge_gradient, solve=patient, symmetric=True)(concrete(solve_ridge))
     matrix = FEATURES.T @ FEATURES + 0.3 * np.eye(5)

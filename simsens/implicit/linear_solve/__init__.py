@@ -3,7 +3,7 @@
 All are called ``solve(matvec, b)`` on trees, as JAXopt's, and return a ``LinearSolution``.
 """
 
-from simsens.implicit.linear_solve.automatic import automatic, solver_for
+from simsens.implicit.linear_solve.choice import automatic, solver_for
 from simsens.implicit.linear_solve.dense import (
     Factorisation,
     factorised,
