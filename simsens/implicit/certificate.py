@@ -30,11 +30,12 @@ class Certificate:
         root_error: estimated distance to the exact root, the largest single displacement.
         linear_residual: ``[parameter]`` true relative residuals of the linear solves.
         error_bound: ``[parameter]`` bound on the relative error of the derivative.
-        smallest_curvature: smallest eigenvalue of A that is not zero.
-        largest_curvature: largest eigenvalue of A.
-        zero_modes: how many eigenvalues of A are zero.
+        smallest_curvature: smallest eigenvalue of A that is not zero, in size (singular value,
+            when A is not symmetric).
+        largest_curvature: largest eigenvalue of A in size, or singular value.
+        zero_modes: how many of them are zero.
         expected_zero_modes: how many are explained (translations, rotations, ...).
-        negative_modes: how many eigenvalues are negative: the point is a saddle.
+        negative_modes: how many eigenvalues of a symmetric A are negative: a saddle.
         validity_radius: ``[parameter, 2]`` how far the parameter may fall and rise before the
             derivative changes (the first contact opens or closes); infinite when nothing jumps.
         one_percent_step: ``[parameter]`` the change of the parameter at which the first-order
