@@ -221,7 +221,8 @@ def _solve(
     product: Product = (lambda v: linear.pull(v)[0]) if transposed else linear.product
     if b.ndim == 2 and equation.solve is None and equation.structure.definite:
         return solve_block_cg(product, b)
-    unravel = ravel(linear.x)[1]
+    whole = all(map(is_unknown, jax.tree.leaves(linear.x)))
+    unravel = ravel(linear.x)[1] if whole else None
     if init is not None:
         chosen: Any = equation.solve or automatic(equation.structure)
         equation = replace(equation, solve=functools.partial(chosen, init=init))

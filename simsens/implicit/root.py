@@ -6,9 +6,9 @@ Let :math:`F(x^*(\theta), \theta) = 0`. Differentiating this identity gives the 
           B = \partial_2 F(x^*, \theta), \quad J = \partial x^*(\theta)
 
 (the implicit function theorem; Blondel et al., arXiv 2105.15183, section 2.1, where A has the other
-sign). The solver is never differentiated, nor is the linear solver. Everything rests on
-``lax.custom_root`` with one ``lax.custom_linear_solve`` in its tangent, hence forward mode, reverse
-mode, higher orders, ``vmap``, ``jit`` and closures over traced values all work.
+sign). The solver is never differentiated, nor is the linear solver. Everything rests on one
+primitive (``implicit.attached``) with one ``lax.custom_linear_solve`` in its tangent, hence forward
+mode, reverse mode, higher orders, ``vmap``, ``jit`` and closures over traced values all work.
 
 A fixed point :math:`x = T(x, \theta)` is a root of :math:`F = x - T`, with
 :math:`A = I - \partial_1 T`.
@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from simsens.implicit import compiled
+from simsens.implicit.attached import attach_root
 from simsens.implicit.failure import check_policy, enforced
 from simsens.implicit.linear_solve.choice import automatic, kept_factors
 from simsens.implicit.linear_solve.solution import LinearSolution, Product, Solve, judged, ratio
@@ -73,13 +74,17 @@ class Equation:
         return image.astype(point.dtype)
 
     def linear_solve(self, product: Product, b: Any, unravel: Any, transposed: bool) -> Any:
-        """Solve for a vector with the chosen solver, which sees trees like x."""
+        """Solve for a vector with the chosen solver, which sees trees like x.
+
+        Without ``unravel`` it sees vectors.
+        """
         solve = self.solve or automatic(self.structure)
         if transposed and not self.structure.symmetric:
-            solve = _with_transposed_preconditioner(solve, unravel(b))
-        tree = unravel(b)
-        if not all(map(is_unknown, jax.tree.leaves(tree))):  # counters beside the unknowns
+            like = b if unravel is None else unravel(b)
+            solve = _with_transposed_preconditioner(solve, like)
+        if unravel is None:
             return judged(product, b, solve(product, b))
+        tree = unravel(b)
 
         def matvec(v: Any) -> Any:
             return unravel(product(ravel(v)[0]))
@@ -202,19 +207,23 @@ def _attached(functions: tuple[Equation], x: Any, args: Any, kwargs: Any) -> Any
     def residual(point: Any) -> Any:
         return equation.residual(point, args, kwargs, unravel)
 
-    def tangent_solve(product: Product, b: Any) -> Any:
+    # Beside counters the unknowns are no tree like x: then the solver sees vectors.
+    whole = all(map(is_unknown, jax.tree.leaves(x)))
+    like = unravel if whole else None
+
+    def solve(point: Any, b: Any) -> Any:
+        value, product = jax.linearize(residual, point)
         still, here = lax.stop_gradient(point), _still(product)
         factors = kept_factors(equation.solve, equation.structure, here, b.size, b.dtype)
         size, near = None, None
         if equation.on_failure != "keep":
-            value = equation.residual(still, held(args), held(kwargs), unravel)
             size, near = distance(equation, lax.stop_gradient(value), here, still)
 
         def solution(operator: Product, rhs: Any, transposed: bool) -> Any:
             if factors is not None:  # of the primal value: the same for derivatives of any order
                 found = factors.solve(rhs, transposed)
             else:
-                found = equation.linear_solve(operator, rhs, unravel, transposed)
+                found = equation.linear_solve(operator, rhs, like, transposed)
             return _judge(equation, found, size, near)
 
         return lax.custom_linear_solve(
@@ -225,7 +234,7 @@ def _attached(functions: tuple[Equation], x: Any, args: Any, kwargs: Any) -> Any
             symmetric=equation.structure.symmetric,
         )
 
-    return unravel(lax.custom_root(residual, point, lambda _, found: found, tangent_solve))
+    return unravel(attach_root(residual, solve, point))
 
 
 def _still(product: Product) -> Product:

@@ -30,9 +30,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from simsens.implicit.attached import attach_root
 from simsens.implicit.linear_solve.choice import automatic
 from simsens.implicit.linear_solve.solution import judged
 from simsens.implicit.ravel import ravel
+from simsens.implicit.root import held
 from simsens.implicit.structure import declare, declared
 from simsens.optimality.gradient_step import checked_step, same_form
 
@@ -72,23 +74,25 @@ def newton(
         found = judged(matvec, b, chosen(matvec, b))
         return jnp.where(found.converged, found.value, jnp.nan)
 
-    def one_step(residual: Any, point: Any) -> Any:
-        value, product = jax.linearize(residual, point)
-        return point - solution(product, value)
-
-    def tangent_solve(product: Any, b: Any) -> Any:
-        return lax.custom_linear_solve(
-            product, b, solution, transpose_solve=solution, symmetric=structure.symmetric
-        )
-
     def fixed_point(x: Any, *args: Any, **kwargs: Any) -> Any:
         point, unravel = ravel(x)
 
-        def residual(point: Any) -> Any:
-            x = unravel(point)
-            return ravel(same_form(x, G(x, *args, **kwargs), "G"))[0].astype(point.dtype)
+        def equation(args: Any, kwargs: Any) -> Callable[[Any], Any]:
+            def residual(point: Any) -> Any:
+                x = unravel(point)
+                return ravel(same_form(x, G(x, *args, **kwargs), "G"))[0].astype(point.dtype)
 
-        aim = lax.custom_root(residual, lax.stop_gradient(point), one_step, tangent_solve)
+            return residual
+
+        def tangent_solve(point: Any, b: Any) -> Any:
+            product = jax.linearize(equation(args, kwargs), point)[1]
+            return lax.custom_linear_solve(
+                product, b, solution, transpose_solve=solution, symmetric=structure.symmetric
+            )
+
+        here = lax.stop_gradient(point)
+        value, product = jax.linearize(equation(held(args), held(kwargs)), here)
+        aim = attach_root(equation(args, kwargs), tangent_solve, here - solution(product, value))
         return unravel(point - jnp.asarray(step).astype(point.dtype) * (point - aim))
 
     return declare(fixed_point, symmetric=True, definite=True)

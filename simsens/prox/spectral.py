@@ -19,7 +19,7 @@ root Z of
 
 whose linearisation at that point is diagonal: the entry (i, j) of a perturbation is multiplied by
 :math:`\lambda_i - \lambda_j` between the blocks, by 1 in block 11, by -1 in block 00. None of
-these is zero, whatever coincides within a block. ``lax.custom_root`` turns this into derivatives
+these is zero, whatever coincides within a block. ``attach_root`` turns this into derivatives
 of every order in both modes, and they are the divided differences of Daleckii and Krein: for
 example :math:`2 (\lambda_i - t) / (\lambda_i - \lambda_j)`, in [0, 2] before the factor one half.
 """
@@ -32,6 +32,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from simsens.implicit.attached import attach_root
 from simsens.prox.arguments import Arguments
 
 
@@ -133,8 +134,8 @@ def _projector(h: jax.Array, above: jax.Array, eigenvalues: jax.Array) -> jax.Ar
     def divide(_: Any, b: jax.Array) -> jax.Array:
         return b / diagonal
 
-    def tangent_solve(product: Any, b: jax.Array) -> jax.Array:
+    def solve(z: jax.Array, b: jax.Array) -> jax.Array:
+        product = jax.linearize(residual, z)[1]
         return lax.custom_linear_solve(product, b, solve=divide, transpose_solve=divide)
 
-    start = jnp.diag(above.astype(h.dtype))
-    return lax.custom_root(residual, start, lambda _, z: z, tangent_solve)
+    return attach_root(residual, solve, jnp.diag(above.astype(h.dtype)))
