@@ -31,9 +31,9 @@ _HOME = {
     "Certificate": "simsens.implicit.certificate",
     "relaxed": "simsens.response.relaxed",
     "custom_root": "simsens.implicit.root",
-    "custom_fixed_point": "simsens.implicit.root",
-    "root_jvp": "simsens.implicit.prepared",
-    "root_vjp": "simsens.implicit.prepared",
+    "custom_fixed_point": "simsens.implicit.fixed_point",
+    "root_jvp": "simsens.implicit.products",
+    "root_vjp": "simsens.implicit.products",
     "prepare_root": "simsens.implicit.prepared",
 }
 _FOLDERS = (
@@ -45,8 +45,10 @@ __all__ = ["__version__", *_HOME, *_FOLDERS]
 if TYPE_CHECKING:
     from simsens import implicit, io, optimality, particles, plots, projection, prox, response
     from simsens.implicit.certificate import Certificate
-    from simsens.implicit.prepared import prepare_root, root_jvp, root_vjp
-    from simsens.implicit.root import custom_fixed_point, custom_root
+    from simsens.implicit.fixed_point import custom_fixed_point
+    from simsens.implicit.prepared import prepare_root
+    from simsens.implicit.products import root_jvp, root_vjp
+    from simsens.implicit.root import custom_root
     from simsens.particles.observables import distance, energy, packing_fraction, pressure
     from simsens.particles.packing import packing
     from simsens.particles.potentials import (

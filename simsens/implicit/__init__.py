@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 _HOME = {
     "custom_root": "root",
-    "custom_fixed_point": "root",
+    "custom_fixed_point": "fixed_point",
     "implicit_root": "root",
-    "implicit_fixed_point": "root",
-    "displacement": "root",
-    "root_jvp": "prepared",
-    "root_vjp": "prepared",
+    "implicit_fixed_point": "fixed_point",
+    "displacement": "fixed_point",
+    "root_jvp": "products",
+    "root_vjp": "products",
     "prepare_root": "prepared",
     "certified_jvp": "certified",
     "certified_vjp": "certified",
@@ -33,16 +33,12 @@ if TYPE_CHECKING:
     from simsens.implicit.certificate import Certificate
     from simsens.implicit.certified import certified_jvp, certified_vjp
     from simsens.implicit.failure import DerivativeFailed, DerivativeWarning
+    from simsens.implicit.fixed_point import custom_fixed_point, displacement, implicit_fixed_point
     from simsens.implicit.host import on_host
     from simsens.implicit.linear_solve import LinearSolution
-    from simsens.implicit.prepared import prepare_root, root_jvp, root_vjp
-    from simsens.implicit.root import (
-        custom_fixed_point,
-        custom_root,
-        displacement,
-        implicit_fixed_point,
-        implicit_root,
-    )
+    from simsens.implicit.prepared import prepare_root
+    from simsens.implicit.products import root_jvp, root_vjp
+    from simsens.implicit.root import custom_root, implicit_root
     from simsens.implicit.structure import declare, declared
 
 

@@ -29,7 +29,7 @@ believed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -38,14 +38,13 @@ import numpy as np
 
 from simsens.implicit import compiled
 from simsens.implicit.certificate import Certificate
+from simsens.implicit.equation import Equation
 from simsens.implicit.linear_solve.solution import LinearSolution, Solve
+from simsens.implicit.newton_steps import NewtonSteps, newton_steps, vector_function
 from simsens.implicit.prepared import Linearised, PreparedRoot, prepare_root
 from simsens.implicit.ravel import ravel
-from simsens.implicit.root import Equation
 from simsens.implicit.singular_values import Singular, singular_values
-
-TRUST = 1e-3  # the largest relative error bound that is still called trusted
-CONTRACTS = 0.25  # the largest ratio of two Newton steps from which a distance is concluded
+from simsens.implicit.verdict import certify
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def certified_jvp(
     value, solution = root.jvp(tangents, many=many)
     rows = jnp.atleast_2d(_rows(solution.value, many))
     direction = jnp.atleast_2d(sure.direction(tangents, many))
-    near = _newton(sure)
+    near = newton_steps(sure)
     moved = compiled.run(
         _forward, (sure.equation,), sure.linear, rows, direction, near.step, near.second
     )
@@ -122,7 +121,7 @@ def certified_jvp(
     curve = np.linalg.norm(np.asarray(sure.solve(jnp.asarray(second_order)).value), axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         one_percent = np.where(curve > 0, 0.02 * size / curve, np.inf)
-    certificate = _certify(sure, values, near, solution, bound, size, one_percent)
+    certificate = certify(sure, values, near, solution, bound, size, one_percent)
     unravel = ravel(root.linear.x)[1]
     corrected = jax.vmap(unravel)(fixed) if many else unravel(fixed[0])
     return CertifiedDerivative(value, corrected, bound, solution, certificate)
@@ -153,7 +152,7 @@ def certified_vjp(
     sure = root if solve is None else prepare_root(optimality_fun, x, *args, **options)
     value, solution = root.vjp(cotangent)
     adjoint = _rows(solution.value, False)
-    near = _newton(sure)
+    near = newton_steps(sure)
     found = compiled.run(
         _backward, (sure.equation,), sure.linear, adjoint, cotangent, near.step, near.second
     )
@@ -171,39 +170,11 @@ def certified_vjp(
         rounding = 10 * np.finfo(adjoint.dtype).eps * values.largest / alpha * size
         bound = np.where(near.contracts, float(norm) * off / alpha + own + rounding, np.inf)
     unknown = np.full(1, np.inf)
-    certificate = _certify(sure, values, near, solution, bound, size, unknown)
+    certificate = certify(sure, values, near, solution, bound, size, unknown)
     return CertifiedDerivative(value, root.arguments(fixed), bound, solution, certificate)
 
 
-@dataclass(frozen=True)
-class _Near:
-    """Where the root is: two Newton steps ``[n]``, and whether they contract."""
-
-    step: Any
-    second: Any
-    contracts: bool
-    error: float
-    solved: bool
-
-
-def _newton(root: PreparedRoot) -> _Near:
-    first = root.solve(-root.linear.residual)
-    there = compiled.run(_residual_at, (root.equation,), root.linear, first.value)
-    second = root.solve(-there)
-    one, two = (float(jnp.linalg.norm(s.value)) for s in (first, second))
-    eps = float(jnp.finfo(first.value.dtype).eps)
-    ratio = two / one if one > 0 else 0.0
-    # Steps at the level of rounding do not contract any more, and need not.
-    floor = 1e3 * eps * float(jnp.linalg.norm(ravel(root.linear.x)[0]))
-    contracts = bool(np.isfinite(one) and (ratio < CONTRACTS or one <= floor))
-    scale = 1 / (1 - 2 * ratio) if ratio < CONTRACTS else 1.0
-    return _Near(
-        first.value, scale * second.value, contracts, one + scale * two,
-        bool(first.converged) and bool(second.converged),
-    )  # fmt: skip
-
-
-def _least(root: PreparedRoot, values: Singular, near: _Near) -> float:
+def _least(root: PreparedRoot, values: Singular, near: NewtonSteps) -> float:
     """The smallest singular value less what A changes by between the point and the root."""
     if values.vector is None:
         return values.smallest
@@ -218,26 +189,10 @@ def _least(root: PreparedRoot, values: Singular, near: _Near) -> float:
     return max(values.smallest - float(change), 0.0)
 
 
-def _at(equation: Equation, linear: Linearised) -> tuple[Any, Any, Any, Any]:
-    point, unravel = ravel(linear.x)
-    flat, unravel_theta = ravel(linear.theta)
-
-    def residual(point: Any, flat: Any) -> Any:
-        args, kwargs = unravel_theta(flat)
-        return equation.residual(point, args, kwargs, unravel)
-
-    return residual, point, flat, unravel
-
-
-def _residual_at(functions: tuple[Equation], linear: Linearised, step: Any) -> Any:
-    residual, point, flat, _ = _at(functions[0], linear)
-    return residual(point + step, flat)
-
-
 def _change_of_a(
     functions: tuple[Equation], linear: Linearised, v: Any, step: Any, more: Any
 ) -> Any:
-    residual, point, flat, _ = _at(functions[0], linear)
+    residual, point, flat = vector_function(functions[0], linear)
 
     def product(at: Any) -> Any:
         return jax.jvp(lambda p: residual(p, flat), (at,), (v,))[1]
@@ -249,7 +204,7 @@ def _change_of_a(
 def _forward(
     functions: tuple[Equation], linear: Linearised, rows: Any, direction: Any, step: Any, more: Any
 ) -> Any:
-    residual, point, flat, _ = _at(functions[0], linear)
+    residual, point, flat = vector_function(functions[0], linear)
 
     def along(row: Any, t: Any) -> Any:
         def balance(at: Any, theta: Any) -> Any:
@@ -267,7 +222,7 @@ def _forward(
 def _backward(
     functions: tuple[Equation], linear: Linearised, u: Any, cotangent: Any, step: Any, more: Any
 ) -> Any:
-    residual, point, flat, _ = _at(functions[0], linear)
+    residual, point, flat = vector_function(functions[0], linear)
     bar = ravel(jax.tree.map(jnp.conj, cotangent))[0].astype(point.dtype)
 
     def pull(at: Any, theta: Any) -> tuple[Any, Any]:
@@ -293,7 +248,7 @@ def _norm_of_b(residual: Any, point: Any, flat: Any) -> Any:
 
 
 def _pull_there(functions: tuple[Equation], linear: Linearised, u: Any, step: Any) -> Any:
-    residual, point, flat, _ = _at(functions[0], linear)
+    residual, point, flat = vector_function(functions[0], linear)
     return jax.vjp(lambda theta: residual(point + step, theta), flat)[1](u)[0]
 
 
@@ -308,73 +263,3 @@ def _refuse_traced(*trees: Any) -> None:
             "a certificate needs concrete values: call it outside jit, vmap and grad, at the point"
             " in question"
         )
-
-
-def _certify(
-    root: PreparedRoot,
-    values: Singular,
-    near: _Near,
-    solution: LinearSolution,
-    bound: np.ndarray,
-    size: np.ndarray,
-    one_percent: np.ndarray,
-) -> Certificate:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(bound == 0, 0.0, bound / size)
-    relative = np.where(np.isnan(relative), np.inf, relative)
-    residual = np.atleast_1d(np.asarray(solution.residual, float))
-    optimality = float(jnp.linalg.norm(root.linear.residual))
-    certificate = Certificate(
-        optimality_residual=optimality,
-        root_error=near.error,
-        linear_residual=residual,
-        error_bound=relative,
-        smallest_curvature=values.smallest,
-        largest_curvature=values.largest,
-        zero_modes=values.zero,
-        expected_zero_modes=0,
-        negative_modes=values.negative,
-        validity_radius=np.full((len(relative), 2), np.inf),
-        one_percent_step=one_percent,
-        method=values.method,
-        iterations=int(np.max(np.asarray(solution.iterations), initial=0)),
-        trusted=True,
-        reason=f"the relative error of every derivative is at most {relative.max(initial=0.0):.1e}",
-        notes=("jumps of the mapping away from the point are not looked for",),
-    )
-    refusal = _refusal(certificate, root, values, near)
-    return certificate if refusal is None else replace(certificate, trusted=False, reason=refusal)
-
-
-def _refusal(
-    certificate: Certificate, root: PreparedRoot, values: Singular, near: _Near
-) -> str | None:
-    """Why the derivative is not to be trusted, the first reason that applies."""
-    structure = root.equation.structure
-    if not np.isfinite(certificate.optimality_residual):
-        return "F is not finite at the point"
-    if structure.symmetric and values.asymmetry > 1e-6:
-        return (
-            f"the mapping is declared symmetric and is not: products differ by a fraction"
-            f" {values.asymmetry:.1g}"
-        )
-    if structure.definite and values.negative:
-        return f"the mapping is declared definite and has {values.negative} negative curvature(s)"
-    if values.zero:
-        return f"the derivative is not unique: A has {values.zero} zero singular value(s)"
-    if not values.sure or not near.solved:
-        return "no linear solve of sufficient accuracy was found for the evidence"
-    if not near.contracts:
-        return (
-            f"the point is too far from a root to say anything: the norm of F is"
-            f" {certificate.optimality_residual:.2g} and Newton's method does not contract"
-        )
-    worst = float(certificate.error_bound.max(initial=0.0))
-    if not worst <= TRUST:
-        linear = float(certificate.linear_residual.max(initial=0.0))
-        cause = (
-            f"the linear solve left {linear:.1g}" if linear > 1e-6
-            else f"the root is known to {near.error:.2g} only"
-        )  # fmt: skip
-        return f"the error bound {worst:.2g} exceeds {TRUST:g}: {cause}"
-    return None

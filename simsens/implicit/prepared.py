@@ -5,8 +5,7 @@ r"""A root linearised once and factorised once, for many derivatives in both dir
     value, solution = root.vjp(dx)              # (J^T dx,), one solve for all arguments
 
 This is the explicit form of what ``custom_root`` does inside ``jax.jvp`` and ``jax.vjp``: it hands
-out the evidence of each linear solve instead of acting on it. ``root_jvp`` and ``root_vjp`` are
-JAXopt's functions, with a failure policy.
+out the evidence of each linear solve instead of acting on it.
 """
 
 from __future__ import annotations
@@ -18,16 +17,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from simsens.implicit import compiled
-from simsens.implicit.failure import enforced
+from simsens.implicit.equation import Equation, equation_of
 from simsens.implicit.linear_solve.choice import automatic, kept_factors
 from simsens.implicit.linear_solve.dense import Factorisation
 from simsens.implicit.linear_solve.solution import LinearSolution, Product, Solve
 from simsens.implicit.linear_solve.symmetric import solve_block_cg
 from simsens.implicit.ravel import is_unknown, ravel
-from simsens.implicit.root import NOT_A_ROOT, NOT_SOLVED, Equation, distance, equation_of
+from simsens.implicit.tangents import cotangents, flat_cotangent, flat_tangents, numbers
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class PreparedRoot:
             raise ValueError(
                 f"one tangent is needed for each of the {len(args)} arguments; got {len(tangents)}"
             )
-        return _flat_tangents((args, kwargs), (tuple(tangents), None), many)
+        return flat_tangents((args, kwargs), (tuple(tangents), None), many)
 
     def vjp(
         self, cotangent: Any, *, init: Any = None, many: bool = False
@@ -133,13 +131,13 @@ class PreparedRoot:
             >>> [round(float(v), 6) for v in root.vjp(1.0)[0]]
             [-0.666667, 0.333333]
         """
-        flat = _flat_cotangent(self.linear.x, cotangent, many)
+        flat = flat_cotangent(self.linear.x, cotangent, many)
         pulled, solution = compiled.run(_vjp, (self.equation, many), self.linear, flat, init)
         return self.arguments(pulled, many), solution
 
     def arguments(self, pulled: Any, many: bool = False) -> tuple[Any, ...]:
         """A vector ``B^T u [p]``, or rows, as cotangents of the arguments."""
-        return _cotangents(self.linear.theta[0], pulled, many)
+        return cotangents(self.linear.theta[0], pulled, many)
 
     def solve(self, b: Any, transposed: bool = False) -> LinearSolution:
         """Solve ``A x = b``, or with the transpose, for a vector ``b [n]`` or rows ``[m, n]``."""
@@ -252,173 +250,6 @@ def _vjp(functions: Any, linear: Linearised, cotangent: Any, init: Any) -> Any:
 
 
 def _as_tree(linear: Linearised, solution: LinearSolution, many: bool) -> Any:
-    unravel = ravel(_numbers(linear.x))[1]
+    unravel = ravel(numbers(linear.x))[1]
     value = jax.vmap(unravel)(solution.value) if many else unravel(solution.value)
     return value, replace(solution, value=value)
-
-
-def _numbers(tree: Any) -> Any:
-    """The tree with ``None`` in the place of what is no unknown."""
-    return jax.tree.map(lambda leaf: leaf if is_unknown(leaf) else None, tree)
-
-
-def _flat_tangents(primal: Any, tangent: Any, many: bool) -> Any:
-    """Tangents of ``(args, kwargs)`` as a vector; zero where there is none."""
-    (args, kwargs), (given, _) = primal, tangent
-    filled = tuple(_filled(a, t, many) for a, t in zip(args, given))
-    still = jax.tree.map(lambda a: jnp.zeros_like(a) if is_unknown(a) else None, kwargs)
-    if not many:
-        return ravel((filled, still))[0]
-    count = max(len(leaf) for leaf in jax.tree.leaves(filled))
-    rows = jax.vmap(lambda f: ravel((f, still))[0], in_axes=0)
-    return rows(jax.tree.map(lambda f: jnp.broadcast_to(f, (count, *f.shape[1:])), filled))
-
-
-def _filled(primal: Any, tangent: Any, many: bool) -> Any:
-    leaves, treedef = _flatten(primal)
-    if tangent is None:
-        given: list[Any] = [None] * len(leaves)
-    else:
-        given = treedef.flatten_up_to(tangent)
-    out: list[Any] = []
-    for leaf, t in zip(leaves, given):
-        if not is_unknown(leaf):
-            out.append(None)
-        elif t is None or getattr(t, "dtype", None) == jax.dtypes.float0:
-            zero = jnp.zeros_like(leaf)
-            out.append(zero[None] if many else zero)
-        else:
-            shape = np.shape(t)[1:] if many else np.shape(t)
-            if shape != np.shape(leaf):
-                raise ValueError(
-                    f"a tangent must have the shape {np.shape(leaf)} of its argument"
-                    f"{' after its leading axis' if many else ''}; got {np.shape(t)}"
-                )
-            out.append(jnp.asarray(t, dtype=jnp.result_type(leaf)))
-    return jax.tree.unflatten(treedef, out)
-
-
-def _flat_cotangent(x: Any, cotangent: Any, many: bool) -> Any:
-    """A cotangent of x as a vector; JAX pairs without conjugation, hence ``conj``."""
-    leaves, treedef = _flatten(x)
-    given = treedef.flatten_up_to(cotangent)
-    for leaf, c in zip(leaves, given):
-        if is_unknown(leaf) and (np.shape(c)[1:] if many else np.shape(c)) != leaf.shape:
-            raise ValueError(
-                f"the cotangent must have the shape {leaf.shape} of x"
-                f"{' after its leading axis' if many else ''}; got {np.shape(c)}"
-            )
-    parts = [
-        jnp.conj(jnp.asarray(c, dtype=leaf.dtype))
-        for leaf, c in zip(leaves, given) if is_unknown(leaf)
-    ]  # fmt: skip
-    flatten = lambda parts: ravel(parts)[0]  # noqa: E731
-    return jax.vmap(flatten)(parts) if many else flatten(parts)
-
-
-def _cotangents(args: tuple[Any, ...], pulled: Any, many: bool) -> tuple[Any, ...]:
-    unravel = ravel(tuple(_numbers(arg) for arg in args))[1]
-    values = (jax.vmap(unravel) if many else unravel)(pulled[..., : _size(args)])
-    values = iter(jax.tree.map(jnp.conj, jax.tree.leaves(values)))
-
-    def back(leaf: Any) -> Any:
-        if is_unknown(leaf):
-            return next(values)
-        if isinstance(leaf, (np.ndarray, jax.Array)):
-            return np.zeros(leaf.shape, jax.dtypes.float0)
-        return None
-
-    return tuple(jax.tree.map(back, arg) for arg in args)
-
-
-def _flatten(tree: Any) -> tuple[list[Any], Any]:
-    return jax.tree.flatten(tree)
-
-
-def _size(tree: Any) -> int:
-    return int(ravel(_numbers(tree))[0].size)
-
-
-def root_jvp(
-    optimality_fun: Callable[..., Any],
-    sol: Any,
-    args: tuple[Any, ...],
-    tangents: tuple[Any, ...],
-    solve: Solve | None = None,
-    *,
-    on_failure: str = "nan",
-    tol: float | None = None,
-    **options: Any,
-) -> Any:
-    r"""The Jacobian-vector product of a root, :math:`J \dot\theta = -A^{-1} B \dot\theta`.
-
-    JAXopt's function.
-
-    Args:
-        optimality_fun: F, with ``optimality_fun(sol, *args) == 0``.
-        sol: the root, a tree.
-        args: tuple of arguments.
-        tangents: one for each argument; ``None`` for none.
-        solve: as for ``implicit_root``.
-        on_failure: as for ``implicit_root``.
-        tol: as for ``implicit_root``.
-        **options: ``symmetric``, ``definite``, ``has_aux``.
-
-    Raises:
-        ValueError: another number of tangents than arguments, or of another shape.
-        DerivativeFailed: under ``on_failure="raise"``.
-
-    Example:
-        >>> float(root_jvp(lambda x, a: x**2 - a, jnp.array(3.0), (9.0,), (6.0,)))
-        1.0
-    """
-    root = _prepare(optimality_fun, sol, args, solve, on_failure, tol, options)
-    value, solution = root.jvp(tangents)
-    return _enforced(root, value, solution)
-
-
-def root_vjp(
-    optimality_fun: Callable[..., Any],
-    sol: Any,
-    args: tuple[Any, ...],
-    cotangent: Any,
-    solve: Solve | None = None,
-    *,
-    on_failure: str = "nan",
-    tol: float | None = None,
-    **options: Any,
-) -> tuple[Any, ...]:
-    r"""The vector-Jacobian product of a root: a tuple like ``args``, from one solve.
-
-    JAXopt's function; arguments as ``root_jvp``, with a ``cotangent`` like the root.
-
-    Example:
-        >>> float(root_vjp(lambda x, a: x**2 - a, jnp.array(3.0), (9.0,), 6.0)[0])
-        1.0
-    """
-    root = _prepare(optimality_fun, sol, args, solve, on_failure, tol, options)
-    value, solution = root.vjp(cotangent)
-    return _enforced(root, value, solution)
-
-
-def _prepare(
-    optimality_fun: Any, x: Any, args: Any, solve: Any, on_failure: str, tol: Any, options: Any
-) -> PreparedRoot:
-    symmetric, definite = options.pop("symmetric", None), options.pop("definite", None)
-    equation = equation_of(
-        optimality_fun, options.pop("has_aux", False), solve, symmetric, definite,
-        on_failure=on_failure, tol=tol,
-    )  # fmt: skip
-    if options:
-        raise TypeError(f"unknown option {next(iter(options))!r}")
-    return prepared(equation, x, tuple(args), {})
-
-
-def _enforced(root: PreparedRoot, tree: Any, solution: LinearSolution) -> Any:
-    linear, policy = root.linear, root.equation.on_failure
-    if policy == "keep":
-        return tree
-    size, near = distance(root.equation, linear.residual, linear.product, ravel(linear.x)[0])
-    numbers = (solution.residual, solution.iterations)
-    tree = enforced(policy, tree, solution.converged, NOT_SOLVED, *numbers)
-    return enforced(policy, tree, near, NOT_A_ROOT, size)

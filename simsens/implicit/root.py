@@ -9,16 +9,12 @@ Let :math:`F(x^*(\theta), \theta) = 0`. Differentiating this identity gives the 
 sign). The solver is never differentiated, nor is the linear solver. Everything rests on one
 primitive (``implicit.attached``) with one ``lax.custom_linear_solve`` in its tangent, hence forward
 mode, reverse mode, higher orders, ``vmap``, ``jit`` and closures over traced values all work.
-
-A fixed point :math:`x = T(x, \theta)` is a root of :math:`F = x - T`, with
-:math:`A = I - \partial_1 T`.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -27,103 +23,12 @@ from jax import lax
 
 from simsens.implicit import compiled
 from simsens.implicit.attached import attach_root
-from simsens.implicit.failure import check_policy, enforced
-from simsens.implicit.linear_solve.choice import automatic, kept_factors
-from simsens.implicit.linear_solve.solution import LinearSolution, Product, Solve, judged, ratio
+from simsens.implicit.equation import Equation, distance, equation_of
+from simsens.implicit.failure import enforced
+from simsens.implicit.linear_solve.choice import kept_factors
+from simsens.implicit.linear_solve.solution import LinearSolution, Product, Solve
 from simsens.implicit.ravel import is_unknown, ravel
 from simsens.implicit.signature import called, matched, signature_of
-from simsens.implicit.structure import Declared, declare, declared
-
-FAR = 1e-2  # how far, relative to x, the root may seem to be when no tolerance is given
-
-
-@dataclass(frozen=True)
-class Equation:
-    r"""F with what is known and asked of it.
-
-    Attributes:
-        optimality_fun: ``F(x, *args, **kwargs)``.
-        has_aux: whether F returns ``(value, aux)``.
-        solve: the linear solver, or ``None``.
-        structure: what is known of :math:`\partial_1 F`.
-        on_failure: the policy.
-        tol: norm of F up to which x counts as a root, or ``None``.
-    """
-
-    optimality_fun: Callable[..., Any]
-    has_aux: bool = False
-    solve: Solve | None = None
-    structure: Declared = field(default_factory=Declared)
-    on_failure: str = "nan"
-    tol: float | None = None
-
-    def residual(self, point: Any, args: Any, kwargs: Any, unravel: Any) -> Any:
-        """F at the vector ``point``, as a vector of the same length.
-
-        Raises:
-            ValueError: another number of equations than unknowns.
-        """
-        value = self.optimality_fun(unravel(point), *args, **kwargs)
-        image = ravel(value[0] if self.has_aux else value)[0]
-        if image.shape != point.shape:
-            raise ValueError(
-                f"a root needs as many equations as unknowns; x holds {point.size} numbers and"
-                f" the optimality function returned {image.size}"
-                + ("" if self.has_aux else " (if it returns (value, aux), say so)")
-            )
-        return image.astype(point.dtype)
-
-    def linear_solve(self, product: Product, b: Any, unravel: Any, transposed: bool) -> Any:
-        """Solve for a vector with the chosen solver, which sees trees like x.
-
-        Without ``unravel`` it sees vectors.
-        """
-        solve = self.solve or automatic(self.structure)
-        if transposed and not self.structure.symmetric:
-            like = b if unravel is None else unravel(b)
-            solve = _with_transposed_preconditioner(solve, like)
-        if unravel is None:
-            return judged(product, b, solve(product, b))
-        tree = unravel(b)
-
-        def matvec(v: Any) -> Any:
-            return unravel(product(ravel(v)[0]))
-
-        found = judged(matvec, tree, solve(matvec, tree))
-        return LinearSolution(
-            ravel(found.value)[0].astype(b.dtype), found.residual, found.iterations,
-            found.converged, found.discarded,
-        )  # fmt: skip
-
-
-def _with_transposed_preconditioner(solve: Any, like: Any) -> Any:
-    given = getattr(solve, "keywords", {}).get("preconditioner")
-    if given is None:
-        return solve
-
-    def transposed(r: Any) -> Any:
-        return jax.linear_transpose(given, like)(r)[0]
-
-    return functools.partial(
-        solve.func, *solve.args, **{**solve.keywords, "preconditioner": transposed}
-    )
-
-
-def distance(equation: Equation, residual: Any, product: Product, point: Any) -> tuple[Any, Any]:
-    r"""The norm of F at a point, and whether the point is near enough to a root.
-
-    Without a tolerance the distance to the root is estimated as :math:`|F|^2 / |A F|`, the step
-    along F that reduces it most, and must be below one percent of x. That costs one product and
-    depends on no unit; it tells a point that was left early, not one that is a little off, whose
-    derivative a certificate bounds.
-    """
-    size = jnp.linalg.norm(residual)
-    if equation.tol is not None:
-        return size, size <= equation.tol
-    turned = jnp.linalg.norm(product(ratio(residual, size)))
-    step = jnp.where(size > 0, size / turned, 0)
-    eps = float(jnp.finfo(point.dtype).eps)
-    return size, step <= FAR * jnp.linalg.norm(point) + eps**0.75
 
 
 def implicit_root(
@@ -170,25 +75,6 @@ def implicit_root(
         optimality_fun, has_aux, solve, symmetric, definite, on_failure=on_failure, tol=tol
     )
     return attach(equation, x, args, {})
-
-
-def equation_of(
-    optimality_fun: Callable[..., Any],
-    has_aux: bool,
-    solve: Solve | None,
-    symmetric: bool | None,
-    definite: bool | None,
-    *,
-    on_failure: str,
-    tol: float | None,
-) -> Equation:
-    """Check what was asked and put it with what F declares."""
-    check_policy(on_failure)
-    own = declared(optimality_fun)
-    definite = own.definite if definite is None else definite
-    symmetric = (own.symmetric if symmetric is None else symmetric) or definite
-    structure = Declared(bool(symmetric), bool(definite))
-    return Equation(optimality_fun, has_aux, solve, structure, on_failure, tol)
 
 
 def attach(equation: Equation, x: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -335,67 +221,3 @@ def custom_root(
         return solved
 
     return decorate
-
-
-def custom_fixed_point(
-    fixed_point_fun: Callable[..., Any],
-    has_aux: bool = False,
-    solve: Solve | None = None,
-    reference_signature: Any = None,
-    **options: Any,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    r"""Decorate ``solver(init, *args)`` with the derivative of the fixed point that it finds.
-
-    A root of :math:`F = x - T(x, \theta)`; arguments as ``custom_root``, with ``T(x, *args)``
-    in the place of F. What T declares is taken for :math:`I - \partial_1 T`.
-
-    Example:
-        >>> @custom_fixed_point(lambda x, theta: 0.5 * x + theta)
-        ... def solver(init, theta):
-        ...     return 2 * theta
-        >>> float(jax.grad(solver, argnums=1)(None, 3.0))
-        2.0
-    """
-    aux = options.get("optimality_has_aux", False)
-    function = displacement(fixed_point_fun, aux)
-    return custom_root(function, has_aux, solve, reference_signature, **options)
-
-
-def implicit_fixed_point(
-    fixed_point_fun: Callable[..., Any], x: Any, *args: Any, **options: Any
-) -> Any:
-    r"""A known fixed point ``x = T(x, *args)``, made differentiable in ``args``.
-
-    Options as ``implicit_root``.
-
-    Example:
-        >>> point = lambda t: implicit_fixed_point(lambda x, t: 0.5 * x + t, 2 * t, t)
-        >>> float(jax.grad(point)(3.0))
-        2.0
-    """
-    function = displacement(fixed_point_fun, options.get("has_aux", False))
-    return implicit_root(function, x, *args, **options)
-
-
-def displacement(fixed_point_fun: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
-    r""":math:`F = x - T`, whose root is the fixed point, declaring what T declares.
-
-    Raises:
-        ValueError: when called: T returns another tree than x.
-    """
-
-    @functools.wraps(fixed_point_fun)
-    def function(x: Any, *args: Any, **kwargs: Any) -> Any:
-        image = fixed_point_fun(x, *args, **kwargs)
-        image, aux = image if has_aux else (image, None)
-        wanted, returned = str(jax.tree.structure(x)), str(jax.tree.structure(image))
-        if wanted != returned:
-            raise ValueError(
-                f"a fixed-point function must return a tree like x, {wanted}; it returned"
-                f" {returned}"
-            )
-        moved = jax.tree.map(lambda a, b: a - b if is_unknown(a) else a, x, image)
-        return (moved, aux) if has_aux else moved
-
-    known = declared(fixed_point_fun)
-    return declare(function, symmetric=known.symmetric, definite=known.definite)

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsens.implicit.linear_solve import LinearSolution, solve_cg
-from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction, spectrum
+from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction
+from simsens.implicit.linear_solve.spectrum import spectrum
 from simsens.implicit.sparse_factor import Singular, SparseFactor
 from simsens.particles import pair
 from simsens.particles import system as systems

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsens.implicit import certified_jvp, certified_vjp, displacement
+from simsens.implicit import certified_jvp, certified_vjp, displacement, prepare_root
 from simsens.implicit.linear_solve import k_step, one_step, solve_cg, solve_lstsq, solve_neumann
-from simsens.implicit.prepared import prepare_root
 from simsens.implicit.singular_values import singular_values
 
 EPS = np.finfo(float).eps

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from simsens.implicit.linear_solve import solve_cg, solve_lu, solve_symmetric
-from simsens.implicit.linear_solve.dense import materialise, spectrum
+from simsens.implicit.linear_solve.dense import materialise
+from simsens.implicit.linear_solve.spectrum import spectrum
 
 EPS = np.finfo(float).eps
 N, NULLITY = 24, 3

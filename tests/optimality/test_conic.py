@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from simsens.implicit.root import custom_root, implicit_root
+from simsens.implicit import custom_root, implicit_root
 from simsens.implicit.structure import Declared, declared
 from simsens.optimality import conic, conic_point, conic_solution, homogeneous_embedding
 from tests import finite_difference

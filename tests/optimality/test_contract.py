@@ -9,7 +9,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from simsens import optimality
-from simsens.implicit.root import displacement, implicit_fixed_point, implicit_root
+from simsens.implicit import displacement, implicit_fixed_point, implicit_root
 from simsens.implicit.structure import declared
 from tests import finite_difference
 from tests.optimality import catalogue

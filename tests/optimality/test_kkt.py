@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from simsens.implicit.root import custom_root, implicit_root
+from simsens.implicit import custom_root, implicit_root
 from simsens.implicit.structure import Declared, declared
 from simsens.optimality import complementarity_margin, kkt, kkt_complementary, kkt_evidence
 from tests.opaque import concrete

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsens.implicit.root import implicit_fixed_point
+from simsens.implicit import implicit_fixed_point
 from simsens.optimality import mirror_descent, mirror_descent_kl
 from tests.optimality.catalogue import normals, plain_solve, softmax
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from simsens.implicit import custom_fixed_point, implicit_fixed_point
 from simsens.implicit.linear_solve import solve_minres
-from simsens.implicit.root import custom_fixed_point, implicit_fixed_point
 from simsens.implicit.structure import Declared, declared
 from simsens.optimality import newton, stationary
 from tests.opaque import concrete

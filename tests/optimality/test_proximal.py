@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsens.implicit.root import custom_fixed_point, displacement, implicit_fixed_point
+from simsens.implicit import custom_fixed_point, displacement, implicit_fixed_point
 from simsens.implicit.structure import Declared, declared
 from simsens.optimality import (
     block_proximal_gradient,

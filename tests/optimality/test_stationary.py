@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from simsens.implicit import custom_root, implicit_fixed_point, implicit_root
 from simsens.implicit.ravel import ravel
-from simsens.implicit.root import custom_root, implicit_fixed_point, implicit_root
 from simsens.implicit.structure import Declared, declared
 from simsens.optimality import gradient_descent, stationary
 from tests.opaque import concrete

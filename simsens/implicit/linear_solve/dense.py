@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.lax.linalg import lu, triangular_solve
 
@@ -258,58 +257,3 @@ def solve_lstsq(product: Product, b: Any) -> LinearSolution:
     x = x + inverse @ (b - matrix @ x)
     residual = ratio(jnp.linalg.norm(b - matrix @ x), jnp.linalg.norm(b))
     return LinearSolution(x, residual, jnp.asarray(0), jnp.isfinite(residual))
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """A symmetric matrix by its eigenvalues; a frozen pytree of NumPy or JAX arrays.
-
-    A concrete matrix stays in NumPy: LAPACK is called directly and nothing needs compiling.
-
-    Attributes:
-        eigenvalues: ``[n]`` ascending.
-        eigenvectors: ``[n, n]`` in columns.
-    """
-
-    eigenvalues: Any
-    eigenvectors: Any
-
-    def kept(self) -> Any:
-        """Mask of the eigenvalues that are not zero."""
-        size = abs(self.eigenvalues)
-        return size > null_fraction(size.dtype, len(size)) * size.max()
-
-    def solve(self, product: Product, b: Any) -> LinearSolution:
-        """The minimum-norm solutions for the rows of ``b [..., n]``, refined once.
-
-        Null components of b are left out.
-        """
-        xp, kept = _library(b), self.kept()
-        inverse = kept / xp.where(kept, self.eigenvalues, 1)
-
-        def in_range(v: Any) -> Any:
-            return (v @ self.eigenvectors * kept) @ self.eigenvectors.T
-
-        def once(v: Any) -> Any:
-            return (v @ self.eigenvectors * inverse) @ self.eigenvectors.T
-
-        b = in_range(b)
-        x = once(b)
-        x = x + once(b - product(x))
-        scale = xp.linalg.norm(b, axis=-1)
-        residual = xp.linalg.norm(in_range(b - product(x)), axis=-1) / xp.where(scale > 0, scale, 1)
-        return LinearSolution(x, residual, xp.zeros(scale.shape, int), residual < solved(b.dtype))
-
-
-jax.tree_util.register_dataclass(
-    Spectrum, data_fields=["eigenvalues", "eigenvectors"], meta_fields=[]
-)
-
-
-def spectrum(matrix: Any) -> Spectrum:
-    """Eigenvalues and eigenvectors of a symmetric ``[n, n]`` matrix."""
-    return Spectrum(*_library(matrix).linalg.eigh((matrix + matrix.T) / 2))
-
-
-def _library(array: Any) -> Any:
-    return np if isinstance(array, np.ndarray) else jnp
