@@ -33,7 +33,34 @@ def check_figure_05(said, rows):
     assert 10 < sum(abs(x) for row in slope for x in row) / 8.352016507 < 150
 
 
-NUMBERS = {"figure_05": check_figure_05}
+def check_figure_01(said, rows):
+    assert said.count("11.03007879") == 2  # forward and reverse
+    assert "145.48437363" in said
+    assert "\ntrusted: " in said
+
+
+def check_figure_02(said, rows):
+    assert "False" not in said  # every bound holds at every iterate
+    problems = {row[0] for row in rows}
+    assert len(problems) == 2
+    for row in rows:
+        _, implicit, theorem, certified, corrected, unrolled = map(float, row[2:])
+        assert implicit <= theorem * (1 + 1e-9)
+        assert implicit <= certified
+        assert implicit < unrolled
+        assert corrected <= implicit
+    # The reference values of t = 20: iterate, implicit, bound, unrolled.
+    at = next(row for row in rows if row[0] == rows[0][0] and row[1] == "20")
+    expected = (0.1242, 0.0867, 0.1231, 2.327)
+    for text, value in zip((at[2], at[3], at[4], at[7]), expected):
+        assert abs(float(text) / value - 1) < 1e-3
+
+
+NUMBERS = {
+    "figure_01": check_figure_01,
+    "figure_02": check_figure_02,
+    "figure_05": check_figure_05,
+}
 
 
 def test_there_are_examples():

@@ -62,14 +62,18 @@ def fingerprint(thing: Any) -> Hashable:
     return _of(thing, {})
 
 
-def _of(thing: Any, seen: dict[int, int]) -> Hashable:
+# What was met on the way, by identity; held, so that no identity is given out twice.
+Seen = dict[int, tuple[int, Any]]
+
+
+def _of(thing: Any, seen: Seen) -> Hashable:
     if isinstance(thing, CONSTANTS):
         return (type(thing), thing, np.signbit(thing) if isinstance(thing, float) else None)
     if isinstance(thing, jax.core.Tracer):
         raise Incomparable("a traced value")
     if id(thing) in seen:  # a function that calls itself
-        return ("again", seen[id(thing)])
-    seen[id(thing)] = len(seen)
+        return ("again", seen[id(thing)][0])
+    seen[id(thing)] = (len(seen), thing)
     if isinstance(thing, (np.ndarray, jax.Array)):
         return _of_array(thing)
     if isinstance(thing, types.FunctionType):
@@ -84,8 +88,8 @@ def _of(thing: Any, seen: dict[int, int]) -> Hashable:
         return _of_module(thing, (), seen)
     if isinstance(thing, type):
         return _of_class(thing, seen)
-    if isinstance(thing, (tuple, list, frozenset)):
-        items = sorted(thing, key=repr) if isinstance(thing, frozenset) else thing
+    if isinstance(thing, (tuple, list, set, frozenset)):
+        items = sorted(thing, key=repr) if isinstance(thing, (set, frozenset)) else thing
         return (type(thing), *(_of(item, seen) for item in items))
     if isinstance(thing, dict):
         return (dict, *((_of(k, seen), _of(v, seen)) for k, v in thing.items()))
@@ -105,7 +109,7 @@ def _of_array(array: Any) -> Hashable:
     return (type(array), array.shape, str(array.dtype), weak, digest)
 
 
-def _of_function(function: types.FunctionType, seen: dict[int, int]) -> Hashable:
+def _of_function(function: types.FunctionType, seen: Seen) -> Hashable:
     code, read = function.__code__, []
     for name, cell in zip(code.co_freevars, function.__closure__ or ()):
         if (code, name) in _VOLATILE:
@@ -151,7 +155,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _of_module(module: types.ModuleType, names: Iterable[str], seen: dict[int, int]) -> Hashable:
+def _of_module(module: types.ModuleType, names: Iterable[str], seen: Seen) -> Hashable:
     """A module by those of its attributes that the code at hand may read."""
     if _installed(module.__name__):
         return module
@@ -167,7 +171,7 @@ def _installed(name: str | None) -> bool:
     return file.startswith(INSTALLED)
 
 
-def _of_class(kind: Any, seen: dict[int, int]) -> Hashable:
+def _of_class(kind: Any, seen: Seen) -> Hashable:
     if _installed(kind.__module__):
         return (kind,)
     bases = [_of(base, seen) for base in kind.__bases__]
@@ -176,7 +180,7 @@ def _of_class(kind: Any, seen: dict[int, int]) -> Hashable:
     return ("class", kind, *bases, *read)
 
 
-def _of_attribute(value: Any, seen: dict[int, int]) -> Hashable:
+def _of_attribute(value: Any, seen: Seen) -> Hashable:
     if isinstance(value, (staticmethod, classmethod)):
         return _of(value.__func__, seen)
     if isinstance(value, property):
@@ -186,7 +190,7 @@ def _of_attribute(value: Any, seen: dict[int, int]) -> Hashable:
     return _of(value, seen)
 
 
-def _of_object(thing: Any, seen: dict[int, int]) -> Hashable:
+def _of_object(thing: Any, seen: Seen) -> Hashable:
     installed = _installed(type(thing).__module__)
     wrapped = getattr(thing, "__wrapped__", None)
     if installed and wrapped is not None:  # jit, lru_cache, and functions with rules of their own

@@ -43,7 +43,7 @@ def root_jvp(
         DerivativeFailed: under ``on_failure="raise"``.
 
     Example:
-        >>> float(root_jvp(lambda x, a: x**2 - a, jnp.array(3.0), (9.0,), (6.0,)))
+        >>> float(root_jvp(lambda x, a: x**2 - a, 3.0, (9.0,), (6.0,)))
         1.0
     """
     root = _prepare(optimality_fun, sol, args, solve, on_failure, tol, options)
@@ -67,7 +67,7 @@ def root_vjp(
     JAXopt's function; arguments as ``root_jvp``, with a ``cotangent`` like the root.
 
     Example:
-        >>> float(root_vjp(lambda x, a: x**2 - a, jnp.array(3.0), (9.0,), 6.0)[0])
+        >>> float(root_vjp(lambda x, a: x**2 - a, 3.0, (9.0,), 6.0)[0])
         1.0
     """
     root = _prepare(optimality_fun, sol, args, solve, on_failure, tol, options)

@@ -173,8 +173,8 @@ def custom_root(
 
     Args:
         optimality_fun: ``F(x, *args, **kwargs)``, zero at what the solver returns.
-        has_aux: whether the solver returns ``(x, aux)``; ``aux`` may be anything and gets no
-            derivative.
+        has_aux: whether the solver returns ``(x, aux)``, or a tuple that begins with x; ``aux``
+            may be anything and gets no derivative.
         solve: see ``implicit_root``.
         reference_signature: a function (or signature) that tells the arguments when those of
             ``optimality_fun`` do not.
@@ -211,12 +211,15 @@ def custom_root(
 
         @functools.wraps(solver)
         def solved(*args: Any, **kwargs: Any) -> Any:
+            theta, named = matched(signature, reference, args, kwargs, optimality_fun)
             args, kwargs = called(signature, args, kwargs)
-            theta, named = matched(reference, args, kwargs, optimality_fun)
             found = solver(*held(args), **held(kwargs))
-            x, aux = found if has_aux else (found, None)
+            x, *aux = found if has_aux else (found,)
             root = attach(equation, jax.tree.map(jnp.asarray, x), theta, named)
-            return (root, held(aux)) if has_aux else root
+            if not has_aux:
+                return root
+            # As it came: a pair, more, or a named tuple.
+            return getattr(found, "_make", tuple)([root, *held(aux)])
 
         return solved
 

@@ -35,35 +35,68 @@ def called(
 
 
 def matched(
+    signature: inspect.Signature | None,
     reference: inspect.Signature | None,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     optimality_fun: Callable[..., Any],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The solver's arguments after ``init`` in the order of the optimality function.
+    """The solver's arguments after ``init``, as the optimality function takes them.
+
+    What was given by position goes by position; what was given by name, and the solver's defaults,
+    go by name if the optimality function knows the names, and else in the solver's order.
+
+    Args:
+        signature: the solver's.
+        reference: of the optimality function, or in its place.
+        args: the call, ``init`` first.
+        kwargs: the call.
+        optimality_fun: for messages.
 
     Raises:
         TypeError: the two do not take the same arguments.
 
     Example:
+        >>> solver = inspect.signature(lambda init, data, theta: init)
         >>> reference = inspect.signature(lambda x, theta, data: x)
-        >>> matched(reference, ("start",), {"data": 2, "theta": 1}, len)
+        >>> matched(solver, reference, ("start",), {"data": 2, "theta": 1}, len)
         ((1, 2), {})
     """
-    if not args:
+    full_args, full_kwargs = called(signature, args, kwargs)
+    if not full_args:
         raise TypeError(
             "a solver takes the start first, then the parameters: solver(init, *args); it was"
             " called without positional arguments"
         )
     if reference is None:
+        return full_args[1:], full_kwargs
+    for position, named in (_by_name(signature, args, kwargs), (full_args[1:], full_kwargs)):
+        try:
+            bound = reference.bind(full_args[0], *position, **named)
+        except TypeError as error:
+            failure = error
+        else:
+            return bound.args[1:], bound.kwargs
+    name = getattr(optimality_fun, "__name__", "the optimality function")
+    raise TypeError(
+        f"{name}{reference} does not take the arguments of the solver, which was called with"
+        f" {len(full_args)} by position and {sorted(full_kwargs)} by name: {failure}. Give both the"
+        " same arguments after the first, or name a function that tells them as reference_signature"
+    )
+
+
+def _by_name(
+    signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments after ``init``, with everything by name that was not given by position."""
+    if signature is None:
         return args[1:], kwargs
-    try:
-        bound = reference.bind(*args, **kwargs)
-    except TypeError as error:
-        name = getattr(optimality_fun, "__name__", "the optimality function")
-        raise TypeError(
-            f"{name}{reference} does not take the arguments of the solver, which was called with"
-            f" {len(args)} by position and {sorted(kwargs)} by name: {error}. Give both the same"
-            " arguments after the first, or name a function that tells them as reference_signature"
-        ) from None
-    return bound.args[1:], bound.kwargs
+    given = signature.bind(*args, **kwargs).arguments
+    defaults = {
+        name: parameter.default
+        for name, parameter in signature.parameters.items()
+        if name not in given and parameter.default is not inspect.Parameter.empty
+    }
+    first = next(iter(signature.parameters))
+    named = {name: value for name, value in {**defaults, **kwargs}.items() if name != first}
+    return args[1:], named

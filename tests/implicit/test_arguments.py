@@ -59,6 +59,32 @@ def test_defaults_of_the_solver_reach_the_optimality_function():
     assert float(jax.grad(lambda s: root(None, 2.0, scale=s))(3.0)) == 2.0
 
 
+def test_names_go_by_name_and_positions_by_position():
+    def optimality(x, theta, scale):
+        return scale * x - theta
+
+    root = custom_root(optimality)(lambda init, scale, theta: theta / scale)
+    slope = jax.grad(lambda t: root(None, scale=4.0, theta=t))
+    assert float(slope(2.0)) == 0.25
+    # By position the orders must agree; the point is then no root, and told.
+    assert np.isnan(jax.grad(lambda t: root(None, 4.0, t))(2.0))
+    other = custom_root(optimality)(lambda init, a, b=4.0: a / b)  # names F does not know
+    assert float(jax.grad(lambda t: other(init=None, a=t))(2.0)) == 0.25
+
+
+def test_what_the_solver_returns_beside_x_comes_back_as_it_was():
+    from typing import NamedTuple
+
+    class Step(NamedTuple):
+        params: object
+        state: object
+
+    root = custom_root(lambda x, t: x - t, has_aux=True)
+    step = root(lambda init, t: Step(t, "done"))(None, 2.0)
+    assert (float(step.params), step.state) == (2.0, "done")
+    assert root(lambda init, t: (t, 1, "b"))(None, 2.0)[1:] == (1, "b")
+
+
 def test_a_reference_signature_resolves_what_is_ambiguous():
     def optimality(*args, **kwargs):
         x, a, b = args

@@ -202,6 +202,23 @@ def test_what_cannot_be_compared_is_not_guessed_at():
         fingerprint(make(np.array([None])))
 
 
+def test_no_identity_is_given_out_twice():
+    # Temporaries (bound methods, tuples of defaults) are freed while a fingerprint is made; a new
+    # one at the same address is not the same thing.
+    class Held:
+        def __init__(self, k):
+            self.parts = [functools.partial(make(k * j), np.full(2, k), key=k) for j in range(30)]
+
+        def __call__(self, x):
+            return [part(x) for part in self.parts]
+
+    jax.tree_util.register_pytree_node(
+        Held, lambda h: (tuple(h.parts), None), lambda _, parts: Held(1)
+    )
+    keys = {fingerprint(make(Held(float(k)))) for k in range(20)}
+    assert len(keys) == 20
+
+
 def test_recursion_ends():
     def even(n):
         return n == 0 or odd(n - 1)

@@ -20,6 +20,7 @@ from jax import lax
 
 from simsens.implicit.linear_solve.iterate import Stretch, iterate
 from simsens.implicit.linear_solve.solution import LinearSolution, Product, on_vectors, ratio
+from simsens.implicit.linear_solve.symmetric import solve_cg
 
 Preconditioner = Callable[[Any], Any]
 
@@ -200,8 +201,33 @@ def ratio_signed(numerator: Any, denominator: Any) -> Any:
     return jnp.where(there, numerator / jnp.where(there, denominator, 1), 0)
 
 
-@on_vectors
 def solve_normal_cg(
+    matvec: Product, b: Any, ridge: float | None = None, **options: Any
+) -> LinearSolution:
+    """Conjugate gradients on the normal equations, in the stable form that never multiplies out.
+
+    For any square A, also a singular one (the answer is of minimum norm); slow and inaccurate when
+    A is ill-conditioned, because the condition number is squared. JAXopt's default. Options as of
+    ``solve_cg`` (but ``null_space``); the preconditioner approximates the inverse of ``A^T A``.
+
+    A ridge is added to ``A^T A``, as in JAXopt. Its answer solves no longer ``A x = b``: the
+    residual is then that of ``(A^T A + ridge) x = A^T b``.
+
+    Example:
+        >>> shear = jnp.array([[2.0, 1.0], [0.0, 1.0]])
+        >>> s = solve_normal_cg(lambda v: shear @ v, jnp.array([3.0, 1.0]))
+        >>> [round(float(v), 6) for v in s.value], bool(s.converged)
+        ([1.0, 1.0], True)
+    """
+    if ridge is None:
+        return _on_normal_equations(matvec, b, **options)
+    transposed = jax.linear_transpose(matvec, b)
+    squared = lambda v: transposed(matvec(v))[0]  # noqa: E731
+    return solve_cg(squared, transposed(b)[0], ridge=ridge, **options)
+
+
+@on_vectors
+def _on_normal_equations(
     product: Product,
     b: Any,
     *,
@@ -210,18 +236,6 @@ def solve_normal_cg(
     maxiter: int | None = None,
     preconditioner: Preconditioner | None = None,
 ) -> LinearSolution:
-    """Conjugate gradients on the normal equations, in the stable form that never multiplies out.
-
-    For any square A, also a singular one (the answer is of minimum norm); slow and inaccurate when
-    A is ill-conditioned, because the condition number is squared. JAXopt's default. Arguments as
-    ``solve_cg``; the preconditioner approximates the inverse of ``A^T A``.
-
-    Example:
-        >>> shear = jnp.array([[2.0, 1.0], [0.0, 1.0]])
-        >>> s = solve_normal_cg(lambda v: shear @ v, jnp.array([3.0, 1.0]))
-        >>> [round(float(v), 6) for v in s.value], bool(s.converged)
-        ([1.0, 1.0], True)
-    """
     method = _normal(preconditioner or _identity)
     return iterate(method, product, b, init=init, tol=tol, maxiter=maxiter)
 
