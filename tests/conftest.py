@@ -1,5 +1,6 @@
 """What every test stands on: float64, two devices, and ten relaxed packings made once."""
 
+import gc
 import os
 import sys
 from contextlib import contextmanager
@@ -22,6 +23,20 @@ jax.config.update("jax_disable_most_optimizations", PLAIN)
 # references and mix precisions; test_strict_dtype_promotion relaxes a packing under "strict".
 
 FMAX = 1e-10
+
+
+# Every compiled program holds a few memory maps, of which the system grants a process 65,530; past
+# that XLA crashes. A file of tests has no use for the programs of another.
+MAPS = Path("/proc/self/maps")
+MANY = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    yield
+    if MAPS.exists() and MAPS.read_text().count("\n") > MANY:
+        jax.clear_caches()
+        gc.collect()
 
 
 @contextmanager
