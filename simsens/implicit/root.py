@@ -103,7 +103,8 @@ def _attached(functions: tuple[Equation], x: Any, args: Any, kwargs: Any) -> Any
         factors = kept_factors(equation.solve, equation.structure, here, b.size, b.dtype)
         size, near = None, None
         if equation.on_failure != "keep":
-            size, near = distance(equation, lax.stop_gradient(value), here, still)
+            known = here if factors is None else lambda v: factors.matrix @ v
+            size, near = distance(equation, lax.stop_gradient(value), known, still)
 
         def solution(operator: Product, rhs: Any, transposed: bool) -> Any:
             if factors is not None:  # of the primal value: the same for derivatives of any order

@@ -4,8 +4,8 @@ A regular matrix is balanced (its rows and columns scaled, so that unknowns in d
 not look like a singular matrix) and factorised by LU, or by Cholesky when it is
 known to be definite. Pivots that nearly vanish mean that it may be singular: only then is its
 pseudo-inverse formed, from eigenvalues when it is symmetric and from singular values otherwise,
-whose answer is the one of minimum norm. Every answer is refined once with the true residual; what
-no answer can match is left in that residual, and told.
+whose answer is the one of minimum norm; it is refined once, since a pseudo-inverse is less accurate
+than factors. What no answer can match is left in the true residual, and told.
 """
 
 from __future__ import annotations
@@ -68,15 +68,20 @@ class Factorisation:
     cholesky: bool = False
 
     def solve(self, b: Any, transposed: bool = False) -> LinearSolution:
-        """Solve ``A x = b`` for ``b [n]`` or rows ``[m, n]``, refined once.
+        """Solve ``A x = b`` for ``b [n]`` or rows ``[m, n]``.
 
         Args:
             b: right-hand sides.
             transposed: solve with the transpose instead.
         """
         product = (lambda v: v @ self.matrix) if transposed else (lambda v: v @ self.matrix.T)
-        x = self._once(b, transposed)
-        x = x + self._once(b - product(x), transposed)
+
+        def refine(state: Any) -> Any:
+            _, x = state
+            return jnp.zeros_like(self.singular), x + self._once(b - product(x), transposed)
+
+        start = (self.singular, self._once(b, transposed))
+        x = lax.while_loop(lambda state: state[0], refine, start)[1]
         size = jnp.linalg.norm(b, axis=-1)
         residual = ratio(jnp.linalg.norm(b - product(x), axis=-1), size)
         eps = float(jnp.finfo(self.matrix.dtype).eps)
