@@ -105,15 +105,15 @@ def _call(program: Any, consts: Any, *args: Any) -> Any:
 
 
 def _batch(axis_data: Any, operands: Any, axes: Any, **params: Any) -> tuple[Any, Any]:
-    if all(axis is batching.not_mapped for axis in axes):
-        return root_p.bind(*operands, **params), batching.not_mapped
+    if all(axis is None for axis in axes):
+        return root_p.bind(*operands, **params), None
     moved = [
-        operand if axis is batching.not_mapped else jnp.moveaxis(operand, axis, 0)
+        operand if axis is None else jnp.moveaxis(operand, axis, 0)
         for operand, axis in zip(operands, axes)
     ]
-    if axes[-1] is batching.not_mapped:
+    if axes[-1] is None:
         moved[-1] = jnp.broadcast_to(moved[-1], (axis_data.size, *moved[-1].shape))
-    here = tuple(None if axis is batching.not_mapped else 0 for axis in axes[:-1])
+    here = tuple(None if axis is None else 0 for axis in axes[:-1])
     batches = (*params.pop("batches"), (here, axis_data.name, axis_data.size))
     return root_p.bind(*moved, batches=batches, **params), 0
 
