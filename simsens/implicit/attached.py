@@ -88,6 +88,9 @@ def _jvp(
 
         values = tuple(operands[k] for k in moving)
         change = jax.jvp(residual_along, values, tuple(dots))[1]
+        # Nothing, forward. Backward it takes a NaN, by which a solve says that it failed, past
+        # every ``where`` in F that would turn it into a zero.
+        change += sum(_nothing(dot) for dot in dots).astype(change.dtype)
         return _call(solve, operands[split:], x, -change)
 
     for axes, name, size in batches:
@@ -97,6 +100,10 @@ def _jvp(
 
 
 ad.primitive_jvps[root_p] = _jvp
+
+
+def _nothing(dot: Any) -> Any:
+    return 0 * jnp.sum(dot).real
 
 
 def _call(program: Any, consts: Any, *args: Any) -> Any:

@@ -41,7 +41,7 @@ class Frame:
                     "the objective must return one real number, found shape"
                     f" {jnp.shape(found)} of {jnp.result_type(found)}; sum it up"
                 )
-            return found
+            return jnp.asarray(found, point.dtype)
 
         return objective
 

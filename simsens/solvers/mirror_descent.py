@@ -24,6 +24,8 @@ from jax import lax
 from simsens.implicit.fixed_point import displacement
 from simsens.implicit.ravel import ravel
 from simsens.optimality.mirror_descent import mirror_descent, mirror_descent_kl
+from simsens.optimality.projected_gradient import projected_gradient
+from simsens.projection.simplex import projection_simplex
 from simsens.solvers.frame import Frame
 from simsens.solvers.schedule import step_at
 
@@ -78,6 +80,20 @@ class MirrorDescent:
             return displacement(mirror_descent_kl(self.fun))
         return displacement(mirror_descent(self.fun, self.mirror_map, self.bregman_projection))
 
+    def residual(self, x: Any, frame: Frame) -> Any:
+        """How far x is from its projected gradient step, on simplices; elsewhere nothing.
+
+        A coordinate that is zero is a fixed point of the multiplicative step whatever its gradient
+        says; the Euclidean projection is not so easily satisfied.
+        """
+        if self.mirror_map is not None:
+            return jnp.zeros((), x.dtype)
+        hyperparams, *_ = frame.args
+        step = projected_gradient(self.fun, _euclidean)
+        total = 1.0 if hyperparams is None else hyperparams
+        image = step(frame.unravel(x), total, *frame.args[1:])
+        return jnp.linalg.norm(ravel(image)[0] - x)
+
     def start(self, x: Any, frame: Frame) -> State:
         """At x, and its dual point."""
         mirror = self.mirror_map or (lambda x: jax.tree.map(_log, x))
@@ -110,6 +126,16 @@ def _log(x: Any) -> Any:
 
 def _centred(y: Any) -> Any:
     return y - lax.stop_gradient(y.max(axis=-1, keepdims=True))
+
+
+def _euclidean(x: Any, total: Any) -> Any:
+    def rows(leaf: Any) -> Any:
+        flat = leaf.reshape(-1, leaf.shape[-1])
+        totals = jnp.broadcast_to(jnp.asarray(total), (*leaf.shape[:-1], 1)).reshape(-1)
+        project: Any = jax.vmap(projection_simplex)
+        return project(flat, totals).reshape(leaf.shape)
+
+    return jax.tree.map(rows, x)
 
 
 def _softmax(y: Any, total: Any) -> Any:

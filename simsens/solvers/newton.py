@@ -3,8 +3,9 @@ r"""Newton's method, for a minimum and for a root.
 .. math:: H d = -\nabla_1 f, \quad x \leftarrow x + t\, d; \qquad
           J d = -F, \quad x \leftarrow x + t\, d .
 
-**Minimum.** t satisfies the conditions of Wolfe; where d does not lead downhill (H is not positive)
-steepest descent takes its place. **Root.** t is halved until :math:`|F|` falls.
+**Minimum.** t satisfies the conditions of Wolfe. Where H is not positive, its eigenvalues are taken
+as absolute values, so that d leads downhill and away from saddles; beyond 1,500 unknowns steepest
+descent takes its place. **Root.** t is halved until :math:`|F|` falls.
 
 The linear system is solved as derivatives are (``simsens.implicit.linear_solve``): by
 factorisation up to 1,500 unknowns, by products beyond.
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from simsens.implicit.linear_solve.choice import automatic
+from simsens.implicit.linear_solve.dense import DENSE_LIMIT, materialise
 from simsens.implicit.root import held
 from simsens.implicit.structure import Declared, declared
 from simsens.optimality.stationary import stationary
@@ -67,7 +69,7 @@ class Newton:
         """One step."""
         slope = frame.slope(self.fun)
         gradient = state.residual
-        direction = _direction(lambda x: slope(x)[1], state.x, gradient, Declared(symmetric=True))
+        direction = _downhill(lambda x: slope(x)[1], state.x, gradient)
         fall, size = direction @ gradient, jnp.linalg.norm(direction) * jnp.linalg.norm(gradient)
         direction = jnp.where(fall < -1e-8 * size, direction, -gradient)
         step = wolfe_step(slope, state.x, direction, jnp.ones((), state.x.dtype))
@@ -109,6 +111,33 @@ class NewtonRoot:
 
 def _state(x: Any, residual: Any, stuck: Any) -> State:
     return State(x, residual, jnp.linalg.norm(lax.stop_gradient(residual)), stuck)
+
+
+def _downhill(slope: Callable[..., Any], x: Any, gradient: Any) -> Any:
+    """``-|H|^-1 gradient``, where |H| has the absolute eigenvalues of H; of H itself, if large."""
+    product = jax.linearize(slope, x)[1]
+    if x.size > DENSE_LIMIT:
+        return _direction(slope, x, gradient, Declared(symmetric=True))
+    hessian = materialise(product, x.size, x.dtype)
+    still = lax.stop_gradient(hessian)
+    positive = jnp.all(jnp.isfinite(jnp.linalg.cholesky(still)))
+    shift = lax.cond(positive, jnp.zeros_like, _reflection, still)
+    matrix = hessian + shift
+
+    def solution(matvec: Any, b: Any) -> Any:
+        return jnp.linalg.solve(lax.stop_gradient(matrix), b)
+
+    return -lax.custom_linear_solve(
+        lambda v: matrix @ v, gradient, solution, transpose_solve=solution, symmetric=True
+    )
+
+
+def _reflection(hessian: Any) -> Any:
+    """What makes negative eigenvalues positive, and lifts those that are nearly zero."""
+    values, vectors = jnp.linalg.eigh(hessian)
+    size = abs(values)
+    lifted = jnp.maximum(size, 1e-8 * size.max())
+    return (vectors * (lifted - values)) @ vectors.T
 
 
 def _direction(residual: Callable[..., Any], x: Any, value: Any, structure: Declared) -> Any:

@@ -9,7 +9,8 @@ An algorithm is a frozen record with three methods on vectors (``solvers.frame``
 - ``advance(state, frame)``: the next state.
 
 Or with ``run(init, args, tol, maxiter)``, returning x and the number of iterations, where somebody
-else's loop is called.
+else's loop is called. Where a root of F need not be a solution, ``residual(x, frame)`` is a second
+measure of how far x is from one; the larger counts.
 
 **Stopping.** The loop runs until the algorithm's own estimate is within the tolerance. Then
 :math:`|F|` is formed anew from x; if it is not within the tolerance, the loop goes on with a
@@ -153,33 +154,29 @@ def _found(functions: tuple[_Asked], init: Any, args: Any) -> Solution:
         value, iterations = asked.algorithm.run(init, args, asked.tol, asked.maxiter)
         return _judged(asked, frame, ravel(value)[0].astype(x.dtype), iterations, False)
 
-    def residual(x: Any) -> Any:
-        return jnp.linalg.norm(asked.equation.residual(x, args, {}, unravel))
-
     def going(carry: Any) -> Any:
-        state, k, limit, _ = carry
-        return (state.error > limit) & (k < asked.maxiter) & ~state.stuck
+        state, k, limit, fresh = carry
+        return (fresh | (state.error > limit)) & (k < asked.maxiter) & ~state.stuck
 
     def one(carry: Any) -> Any:
-        state, k, limit, size = carry
-        return asked.algorithm.advance(state, frame), k + 1, limit, size
+        state, k, limit, _ = carry
+        return asked.algorithm.advance(state, frame), k + 1, limit, jnp.array(False)
 
     def unfinished(carry: Any) -> Any:
         state, k, _, size = carry
         return (size > asked.tol) & (k < asked.maxiter) & ~state.stuck
 
     def until_it_seems_so(carry: Any) -> Any:
-        state, k, limit, _ = lax.while_loop(going, one, carry)
-        size = residual(state.x)
+        state, k, limit, _ = carry
+        state, k, limit, _ = lax.while_loop(going, one, (state, k, limit, jnp.array(True)))
+        size = _residual(asked, frame, state.x)
         # Not so: believe an estimate that is smaller by as much as this one was too small.
         share = jnp.clip(0.5 * asked.tol / jnp.where(size > 0, size, 1), 1e-3, 0.5)
         return state, k, share * jnp.minimum(limit, state.error), size
 
-    state = asked.algorithm.start(x, frame)
     limit, infinite = jnp.asarray(asked.tol, x.dtype), jnp.full((), jnp.inf, x.dtype)
-    state, k, _, _ = lax.while_loop(
-        unfinished, until_it_seems_so, (state, jnp.array(0), limit, infinite)
-    )
+    start = (asked.algorithm.start(x, frame), jnp.array(0), limit, infinite)
+    state, k, _, _ = lax.while_loop(unfinished, until_it_seems_so, start)
     return _judged(asked, frame, state.x, k, state.stuck)
 
 
@@ -202,11 +199,15 @@ def _unrolled(functions: tuple[_Asked], init: Any, args: Any) -> Solution:
     return _judged(asked, frame, state.x, k, state.stuck)
 
 
+def _residual(asked: _Asked, frame: Frame, x: Any) -> Any:
+    size = jnp.linalg.norm(asked.equation.residual(x, frame.args, {}, frame.unravel))
+    own = getattr(asked.algorithm, "residual", None)
+    return size if own is None else jnp.maximum(size, own(x, frame))
+
+
 def _judged(asked: _Asked, frame: Frame, x: Any, iterations: Any, stuck: Any) -> Solution:
-    still, args = lax.stop_gradient((x, held(frame.args)))
-    size = lax.stop_gradient(
-        jnp.linalg.norm(asked.equation.residual(still, args, {}, frame.unravel))
-    )
+    still = Frame(frame.unravel, held(frame.args))
+    size = lax.stop_gradient(_residual(asked, still, lax.stop_gradient(x)))
     converged = size <= asked.tol
     status = jnp.where(stuck, STUCK, ITERATIONS)
     status = jnp.where(jnp.isfinite(size), status, NOT_FINITE)
