@@ -35,15 +35,29 @@ _HOME = {
     "root_jvp": "simsens.implicit.products",
     "root_vjp": "simsens.implicit.products",
     "prepare_root": "simsens.implicit.prepared",
+    "solve": "simsens.solvers.solve",
+    "Solution": "simsens.solvers.solution",
 }
 _FOLDERS = (
-    "io", "implicit", "optimality", "particles", "plots", "projection", "prox", "response",
+    "io", "implicit", "learning", "optimality", "particles", "plots", "projection", "prox",
+    "response", "solvers",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOME, *_FOLDERS]
 
 if TYPE_CHECKING:
-    from simsens import implicit, io, optimality, particles, plots, projection, prox, response
+    from simsens import (
+        implicit,
+        io,
+        learning,
+        optimality,
+        particles,
+        plots,
+        projection,
+        prox,
+        response,
+        solvers,
+    )
     from simsens.implicit.certificate import Certificate
     from simsens.implicit.fixed_point import custom_fixed_point
     from simsens.implicit.prepared import prepare_root
@@ -64,6 +78,8 @@ if TYPE_CHECKING:
     from simsens.response.relaxation import relax
     from simsens.response.relaxed import relaxed
     from simsens.response.sensitivity import Sensitivity, sensitivity
+    from simsens.solvers.solution import Solution
+    from simsens.solvers.solve import solve
 
 
 def __getattr__(name: str) -> Any:
