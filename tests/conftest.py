@@ -6,6 +6,10 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+# Two test processes on two cores: threads of OpenBLAS that wait for each other in a busy loop make
+# a factorisation take ten times as long. Read when it is loaded, hence before anything else.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import pytest
 
