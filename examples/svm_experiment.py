@@ -35,7 +35,7 @@ START = 1.0  # lambda
 SETTINGS: dict[str, dict[str, Any]] = {
     "mirror_descent": {"step": inverse_power(1.0, after=100), "maxiter": 2500},
     "projected_gradient": {"step": 5e-4, "maxiter": 2500},
-    "block_coordinate_descent": {"maxiter": 500},
+    "block_coordinate_descent": {"step": 1.0, "maxiter": 500},
 }
 
 
