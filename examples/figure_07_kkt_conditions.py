@@ -156,7 +156,7 @@ def figure(table: np.ndarray) -> Figure:
         for at in range(5, len(bound), 12):
             near = bound[at] + np.array([-0.12, 0.12])
             along.plot(near, z[at, k] + slope[at, k] * (near - bound[at]), color=plots.INK, lw=0.9)
-    along.plot(bound, table[:, 4], color=plots.GREY, lw=1.2, ls="--", label="multiplier of the moving bound")
+    along.plot(bound, table[:, 4], color=plots.GREY, lw=1.2, ls="--", label="its multiplier")
     along.set_xlabel("bound of z1 + z2")
     along.legend(frameon=False, fontsize=8.5)
     along.set_title("coordinates, with tangents", loc="left", fontsize=9.5)

@@ -2,13 +2,13 @@
 
 On a GPU the paper's unrolled derivatives ran out of memory: they keep every iterate, and what else
 the backward pass of an iteration needs. Whatever the device, the memory of a program can be read
-off without running it, from the compiler. It is told here for the inner problem as the paper has it, which sees the data through X (m x p), and as
-simsens has it, through K = X X^T (m x m); unrolled and implicit, against the number of inner
-iterations and of features. Where there is a GPU, seconds of one outer iteration are told too;
-elsewhere that part is left out, with a message.
+off without running it, from the compiler. It is told here for the inner problem as the paper has
+it, which sees the data through X (m x p), and as simsens has it, through K = X X^T (m x m);
+unrolled and implicit, against the number of inner iterations and of features. Where there is a GPU,
+seconds of one outer iteration are told too; elsewhere that part is left out, with a message.
 
 What comes out: implicit is flat in the iterations, unrolled grows with them, as the paper says. But
-the iterations here keep little besides the iterate, a thousandth of what JAXopt's kept
+the iterations here keep little besides the iterate, a fiftieth of what JAXopt's keep
 (`tests/benchmarks/svm.py` tells both), and even unrolled nothing comes near the paper's card.
 
 Programs are compiled for 700 samples and 5 classes, in single precision like the paper's on a GPU,

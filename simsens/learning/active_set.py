@@ -120,10 +120,11 @@ def _rounds(
             return w, slope, steps
         work.extend(_violators(gap, work.columns, int(np.count_nonzero(w)), zero))
         inside = work.columns
-        worst = float(np.max(gap[inside], where=w[inside] == 0, initial=0))
+        # While columns are missing it is too early for the last digits.
+        worst = gap[inside][w[inside] == 0].max(initial=0) if len(inside) < len(w) else 0.0
         w[inside], taken = _newton(
             work, w[inside], slope[inside], l1[inside],
-            enter=max(LOOSE * worst, rounding), rounding=rounding, maxiter=maxiter - steps,
+            enter=max(LOOSE * float(worst), rounding), rounding=rounding, maxiter=maxiter - steps,
         )  # fmt: skip
         steps += max(taken, 1)
         slope = _slope(work, y, w)
@@ -171,9 +172,7 @@ def _newton(
     Coefficients that violate by less than ``enter`` stay at zero.
     """
     constant = work.gram @ w - g
-    order = work.order[w[work.order] != 0]
-    order = np.concatenate([order, np.setdiff1d(np.flatnonzero(w), order)])
-    settled = False
+    order, settled = work.ordered(w != 0), False
     for step in range(maxiter):
         theta, new = np.sign(w), order[:0]
         settled = settled or np.abs(g + l1 * theta)[order].max(initial=0) <= rounding
@@ -264,12 +263,10 @@ def _line_search(gram: Array, w: Array, d: Array, g: Array, l1: Array) -> tuple[
 
 def _unique(work: WorkingSet, touching: Array) -> bool:
     """Whether the columns that touch their weight are independent (Tibshirani, 2013)."""
-    touching = np.flatnonzero(touching)
-    if not work.ridge and len(touching) > len(work.X):
+    if not work.ridge and touching.sum() > len(work.X):
         return False
-    work.extend(np.setdiff1d(touching, work.columns))
-    position = np.full(work.X.shape[1], -1)
-    position[work.columns] = np.arange(len(work.columns))
-    order = work.order[np.isin(work.order, position[touching])]
-    order = np.concatenate([order, np.setdiff1d(position[touching], order)])
+    outside = touching.copy()
+    outside[work.columns] = False
+    work.extend(np.flatnonzero(outside))
+    order = work.ordered(touching[work.columns])
     return work.factorise(order) == len(order)

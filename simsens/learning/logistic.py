@@ -23,9 +23,12 @@ unique and its derivative regular whatever the rank of X, also where samples coi
 size               unknowns solver     mapping  derivative
 ================== ======== ========== ======== ==========
 n < p, n k <= 1500 V        NewtonRoot F        LU
-p k <= 1500        W        Newton     gradient Cholesky
+p k <= 1500        W        NewtonRoot gradient Cholesky
 beyond             W        LBFGS      gradient CG
 ================== ======== ========== ======== ==========
+
+Newton's steps are shortened until the norm of the gradient, or of F, falls; unlike the objective it
+is known to full precision near the solution.
 
 Reference: Bishop, *Pattern Recognition and Machine Learning*, 2006, section 4.3.4.
 """
@@ -44,7 +47,7 @@ from simsens.implicit.root import held
 from simsens.optimality.gradient_step import checked_step
 from simsens.optimality.stationary import stationary
 from simsens.solvers.lbfgs import LBFGS
-from simsens.solvers.newton import Newton, NewtonRoot
+from simsens.solvers.newton import NewtonRoot
 from simsens.solvers.solution import Solution
 from simsens.solvers.solve import solve
 
@@ -145,9 +148,9 @@ def multiclass_logistic(
     options: dict[str, Any] = {"tol": tol, "maxiter": maxiter, "on_failure": on_failure}
     if n < p and n * k <= DENSE_LIMIT:
         return _by_samples(X, y, penalty, None if init is None else start, options)
-    algorithm: Any = Newton if p * k <= DENSE_LIMIT else LBFGS
     gradient = stationary(penalised_loss, convex=True)
-    return solve(algorithm(penalised_loss), start, X, y, penalty, optimality=gradient, **options)
+    algorithm: Any = NewtonRoot(gradient) if p * k <= DENSE_LIMIT else LBFGS(penalised_loss)
+    return solve(algorithm, start, X, y, penalty, optimality=gradient, **options)
 
 
 def class_probabilities(y: Any, n: int, classes: int | None = None) -> Any:
@@ -169,10 +172,10 @@ def class_probabilities(y: Any, n: int, classes: int | None = None) -> Any:
     """
     y = _array(y)
     shape, known = y.shape, not isinstance(y, jax.core.Tracer)
-    if len(shape) not in (1, 2) or shape[0] != n:
+    if len(shape) not in (1, 2) or shape[0] != n or not _is_real(y):
         raise ValueError(
-            f"y must hold a label or a row of probabilities for each of {n} samples, found the"
-            f" shape {shape}"
+            f"y must hold a label or a row of probabilities for each of {n} samples, found"
+            f" {y.dtype} of shape {shape}"
         )
     k = shape[1] if len(shape) == 2 else _number_of_classes(y, known, classes)
     if k < 2 or classes not in (None, k):
@@ -216,7 +219,7 @@ def checked_samples(X: Any) -> Any:
          [0. 1.]]
     """
     X = _array(X)
-    if X.ndim != 2 or X.size == 0 or jnp.iscomplexobj(X):
+    if X.ndim != 2 or X.size == 0 or not _is_real(X):
         raise ValueError(
             f"samples must be real numbers [n, p], at least one, found {X.dtype} of shape {X.shape}"
         )
@@ -227,6 +230,10 @@ def checked_samples(X: Any) -> Any:
 
 def _array(x: Any) -> Any:
     return x if isinstance(x, jax.Array) else np.asarray(x)
+
+
+def _is_real(x: Any) -> bool:
+    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_))
 
 
 def _by_samples(X: Any, Y: Any, penalty: Any, start: Any, options: Any) -> Solution:

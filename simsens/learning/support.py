@@ -25,6 +25,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from simsens.implicit.linear_solve.dense import DENSE_LIMIT
 from simsens.implicit.root import held, implicit_root
 from simsens.implicit.structure import declare
 from simsens.learning.active_set import Found
@@ -82,10 +83,12 @@ def on_support(
     columns, padded = gather(X, axis=1), support == p
     push = gather(l1) * gather(jnp.sign(w))
 
-    still, ridge = held((columns, l2))
-    gram = still.T @ still / n + jnp.diag(jnp.where(padded, ridge + 1, ridge))
-    # More unknowns than samples are few where it matters, and a matrix of p^2 may not fit.
-    factor = jnp.linalg.cholesky(gram) if size <= min(n, p) else None
+    # Where slots are many because nobody knows better, a matrix of all of them may not fit.
+    factor = None
+    if size <= max(min(n, p), DENSE_LIMIT):
+        still, ridge = held((columns, l2))
+        gram = still.T @ still / n + jnp.diag(jnp.where(padded, ridge + 1, ridge))
+        factor = jnp.linalg.cholesky(gram)
     count = counted.sum()
     claims = (
         Claim(found.residual <= tol, EARLY, (found.residual, tol)),

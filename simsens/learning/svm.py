@@ -35,6 +35,7 @@ from jax import lax
 
 from simsens.implicit.fixed_point import displacement
 from simsens.implicit.linear_solve.general import solve_bicgstab
+from simsens.implicit.linear_solve.symmetric import solve_cg
 from simsens.learning.face import on_face
 from simsens.learning.gram import (
     Matrices,
@@ -45,6 +46,7 @@ from simsens.learning.gram import (
     square_root,
     times,
 )
+from simsens.optimality.gradient_step import checked_step
 from simsens.optimality.mirror_descent import mirror_descent_kl
 from simsens.projection.feasibility import known, real
 from simsens.solvers.block_coordinate_descent import BlockCoordinateDescent
@@ -100,10 +102,11 @@ def multiclass_kernel_svm(K: Any, Y: Any, theta: Any, **options: Any) -> Solutio
         Y: ``[m, k]`` the classes, one-hot.
         theta: the regularisation, positive.
         **options: ``solver``, one of ``SOLVERS``; ``fixed_point`` to judge and differentiate by,
-            one of ``FIXED_POINTS``; ``step`` of the gradient methods, a number or a schedule
-            (``solvers.schedule``), by default a safe one; ``init`` ``[m, k]``, by default 1/k; and
-            those of ``solvers.solve``: ``tol``, ``maxiter``, ``differentiation``,
-            ``linear_solve``, ``on_failure``.
+            one of ``FIXED_POINTS``; ``step``, a number or a schedule (``solvers.schedule``), by
+            default a safe one; of block coordinate descent a number, in units of
+            :math:`1/K_{ii}`, by default theta, which minimises over a block; ``init`` ``[m, k]``,
+            by default 1/k; and those of ``solvers.solve``: ``tol``, ``maxiter``,
+            ``differentiation``, ``linear_solve``, ``on_failure``.
 
     Returns:
         The solution; its ``value`` is x ``[m, k]``, differentiable in K, Y and theta. Scores of
@@ -111,7 +114,7 @@ def multiclass_kernel_svm(K: Any, Y: Any, theta: Any, **options: Any) -> Solutio
 
     Raises:
         ValueError: K is not square, symmetric or finite; Y is not one-hot or has another
-            number of rows; theta is not positive; an unknown solver or fixed point.
+            number of rows; theta or the step is not positive; an unknown solver or fixed point.
 
     Example:
         >>> K, Y = jnp.array([[1.0, 0.0], [0.0, 4.0]]), jnp.eye(2)
@@ -230,8 +233,9 @@ def _solved(
         "projected_gradient": on_face(_objective, _simplices),
         "mirror_descent": displacement(mirror_descent_kl(_objective)),
     }
-    if fixed_point == "mirror_descent":  # not symmetric, and far from needing a long memory
-        options.setdefault("linear_solve", solve_bicgstab)
+    # Few of the unknowns move, so that iterations are few. Mirror descent's matrix is not symmetric.
+    by_mirror = fixed_point == "mirror_descent"
+    options.setdefault("linear_solve", solve_bicgstab if by_mirror else solve_cg)
     return solve(
         algorithm, init, None, extra, matrices, Y, theta,
         optimality=maps[fixed_point], differentiation=differentiation, **options,
@@ -242,16 +246,16 @@ def _algorithm(
     solver: str, step: Any, matrices: Matrices, theta: Any, differentiation: str
 ) -> tuple[Any, Any]:
     """The algorithm, and what it needs besides the matrices."""
-    if solver == "block_coordinate_descent":
-        if step is not None:
-            raise ValueError(
-                f"{solver} has a step of its own for every block; found step={step}; leave it out"
-            )
+    blocks = solver == "block_coordinate_descent"
+    if step is not None and (blocks or not callable(step)):
+        checked_step(step)
+    if blocks:
+        algorithm = _block_descent(step)
         if len(matrices) > 1:
-            return _block_descent(), matrices[1]
+            return algorithm, matrices[1]
         # The implicit derivative goes through K: a root of equal eigenvalues has none.
         (K,) = matrices if differentiation == "unrolled" else lax.stop_gradient(matrices)
-        return _block_descent(), square_root(K)
+        return algorithm, square_root(K)
     fun: Any = _objective
     extra: Any = None
     if step is None:
@@ -264,7 +268,7 @@ def _algorithm(
     return ProjectedGradient(fun, _simplices, step), extra
 
 
-def _block_descent() -> BlockCoordinateDescent:
+def _block_descent(step: float | None) -> BlockCoordinateDescent:
     r"""With :math:`A A^T = K`, f is :math:`|A^T x|^2 / 2\theta + \langle x, \nabla f(0)\rangle`."""
 
     def outer(z: Any, matrices: Matrices, Y: Any, theta: Any) -> Any:
@@ -277,7 +281,7 @@ def _block_descent() -> BlockCoordinateDescent:
         return _simplices(row)
 
     def smoothness(matrices: Matrices, Y: Any, theta: Any) -> Any:
-        return 1 / theta
+        return 1 / (theta if step is None else step)
 
     return BlockCoordinateDescent(outer, block_prox, smoothness, linear)
 

@@ -64,6 +64,13 @@ class WorkingSet:
         self.rows = np.concatenate([self.rows, rows])
         self.columns = np.concatenate([self.columns, columns])
 
+    def ordered(self, chosen: Array) -> Array:
+        """Positions of the chosen members ``[m]``, those that the factor stands for first."""
+        known = self.order[chosen[self.order]]
+        others = chosen.copy()
+        others[known] = False
+        return np.concatenate([known, np.flatnonzero(others)])
+
     def factorise(self, order: Array) -> int:
         """Factorise the Gram matrix of some members; how many of them are independent.
 
@@ -88,9 +95,9 @@ class WorkingSet:
         i = len(old)
         factor = np.zeros((i + len(new),) * 2, order="F")
         factor[:i, :i] = self.factor[:i, :i]
-        schur = self.gram[np.ix_(new, new)]
+        schur = self.gram[new[:, None], new]
         if i and len(new):
-            below, _ = lapack.dtrtrs(factor[:i, :i], self.gram[np.ix_(old, new)], lower=True)
+            below, _ = lapack.dtrtrs(factor[:i, :i], self.gram[old[:, None], new], lower=True)
             factor[i:, :i] = below.T
             schur -= below.T @ below
         corner, info = lapack.dpotrf(schur, lower=True) if len(new) else (schur, 0)

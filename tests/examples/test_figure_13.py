@@ -11,8 +11,9 @@ def test_memory(tmp_path):
     size = {tuple(row[:4]): float(row[4]) for row in rows}
     for form in "XK":
         implicit, unrolled = (
-            [size[form, mode, "1000", t] for t in ("100", "2500")] for mode in ("implicit", "unrolled")
-        )  # fmt: skip
+            [size[form, mode, "1000", t] for t in ("100", "2500")]
+            for mode in ("implicit", "unrolled")
+        )
         assert implicit[0] == implicit[1]  # flat in the iterations
         assert unrolled[1] > 10 * unrolled[0]
         assert unrolled[1] > 10 * implicit[1]

@@ -170,7 +170,7 @@ def test_the_images_teach_what_the_set_teaches():
     assert found.converged.all()
     assert found.loss[0] > np.log(3) - 0.1  # nothing is known yet
     assert found.loss[-1] < 0.5 * found.loss[0]
-    assert right >= possible - 0.02
+    assert right > 0.9 * possible > 0.8
 
 
 def test_jit_and_vmap():
@@ -226,7 +226,11 @@ BAD = {
     "a flat image": ((IMAGES[0], X, Y, 0.1, 3), {}, r"found float64 of shape \(6,\)"),
     "NaN image": ((without(IMAGES, np.nan), X, Y, 0.1, 3), {}, "must be finite"),
     "NaN in the set": ((IMAGES, without(X, np.nan), Y, 0.1, 3), {}, "must be finite"),
-    "labels missing": ((IMAGES, X, Y[:-1], 0.1, 3), {}, r"each of 40 samples, found .* \(39,\)"),
+    "labels missing": (
+        (IMAGES, X, Y[:-1], 0.1, 3),
+        {},
+        r"each of 40 samples, found int64 of shape \(39,\)",
+    ),
     "a class without image": ((IMAGES[:2], X, Y, 0.1, 3), {}, r"lie in 0 \.\. 1, found 0 \.\. 2"),
     "labels of images": ((IMAGES, X, Y, 0.1, 3), {"labels": [0, 1]}, r"each of 3 samples"),
 }

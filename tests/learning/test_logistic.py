@@ -59,6 +59,20 @@ def test_the_gradient_vanishes(shape, penalty):
     assert found.residual <= 1.5e-8
 
 
+@pytest.mark.parametrize("shape", [(5, 8, 3), (12, 5, 4)], ids=["samples", "features"])
+def test_samples_of_any_size_and_penalties_of_any_size(shape):
+    fit = jax.jit(multiclass_logistic)
+    X, y = samples(*shape)
+    labels = np.eye(shape[2])[np.arange(shape[0]) % shape[2]]
+    for scale in (1e-6, 1.0, 1e4):
+        for penalty in (1e-10, 1e-5, 1e3):
+            for rows in (y, labels):  # which can be told apart: only the penalty keeps W finite
+                found = fit(scale * X, rows, penalty)
+                slope = jax.grad(penalised_loss)(found.value, scale * X, rows, penalty)
+                assert bool(found.converged)
+                assert np.linalg.norm(slope) <= 1.5e-8
+
+
 @pytest.mark.parametrize("number", [15, 300])
 @pytest.mark.parametrize("penalty", [1e-3, 0.1])
 def test_scikit_learn_finds_the_same(number, penalty):
@@ -261,10 +275,13 @@ X23, Y2 = np.ones((2, 3)), np.array([0, 1])
 BAD = {
     "one axis": ((np.ones(3), Y2, 0.1), {}, r"\[n, p\], at least one, found float64 of shape \(3"),
     "no samples": ((np.ones((0, 3)), Y2, 0.1), {}, "at least one"),
+    "words": ((np.full((2, 3), "a"), Y2, 0.1), {}, "real numbers .* found <U1"),
+    "words for labels": ((X23, ["a", "b"], 0.1), {}, "each of 2 samples, found <U1"),
+    "complex rows": ((X23, 1j * np.eye(2), 0.1), {}, "each of 2 samples, found complex128"),
     "complex": ((1j * X23, Y2, 0.1), {}, "real numbers .* found complex128"),
     "NaN": ((X23 * np.nan, Y2, 0.1), {}, "finite, found NaN"),
-    "too few labels": ((X23, [0], 0.1), {}, r"each of 2 samples, found the shape \(1,\)"),
-    "three axes": ((X23, np.ones((2, 2, 2)), 0.1), {}, "found the shape"),
+    "too few labels": ((X23, [0], 0.1), {}, r"each of 2 samples, found int64 of shape \(1,\)"),
+    "three axes": ((X23, np.ones((2, 2, 2)), 0.1), {}, r"found float64 of shape \(2, 2, 2\)"),
     "fractions": ((X23, [0.0, 1.0], 0.1), {}, "whole numbers, found float"),
     "negative label": ((X23, [-1, 1], 0.1), {}, r"0 \.\. 1, found -1 \.\. 1"),
     "label too large": ((X23, [0, 2], 0.1), {"classes": 2}, r"0 \.\. 1, found 0 \.\. 2"),

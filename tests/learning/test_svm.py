@@ -24,6 +24,7 @@ from simsens.learning.svm import (
 )
 from simsens.optimality import projected_gradient
 from simsens.projection import projection_simplex
+from simsens.solvers import inverse_power
 from tests.finite_difference import along, derivative
 
 THETA = 0.5
@@ -136,6 +137,25 @@ def test_unrolled_iterations_agree_where_they_converge(solver, form, hypergradie
         found = found[1:]
     for one, other in zip(reversed(found), reversed(hypergradient)):
         np.testing.assert_allclose(one, other, atol=1e-6 * float(jnp.abs(other).max()))
+
+
+@pytest.mark.parametrize(
+    ("solver", "step"),
+    [
+        ("projected_gradient", 0.02),
+        ("mirror_descent", inverse_power(0.1, after=500)),
+        ("block_coordinate_descent", THETA / 2),
+    ],
+)
+def test_the_solution_does_not_depend_on_the_step(solver, step):
+    found, other = (
+        multiclass_svm(X, Y, THETA, solver=solver, step=s, tol=1e-9, maxiter=100_000)
+        for s in (None, step)
+    )
+    assert bool(found.converged)
+    assert bool(other.converged)
+    assert int(found.iterations) != int(other.iterations)
+    np.testing.assert_allclose(found.value, other.value, atol=1e-7)
 
 
 def test_on_its_face_the_matrix_is_symmetric_and_the_derivative_the_same():
@@ -251,7 +271,12 @@ def with_entry(array, value):
         ((X, Y, jnp.ones(2)), {}, r"theta of shape \(\); found \(2,\)"),
         ((X, Y, 1.0), {"solver": "newton"}, "solver must be one of projected_gradient, .*'newton'"),
         ((X, Y, 1.0), {"fixed_point": "kkt"}, "fixed_point must be one of .* found 'kkt'"),
-        ((X, Y, 1.0), {"solver": "block_coordinate_descent", "step": 1.0}, "step of its own"),
+        ((X, Y, 1.0), {"step": -1.0}, "step must be a positive number, found -1.0"),
+        (
+            (X, Y, 1.0),
+            {"solver": SOLVERS[2], "step": inverse_power(1.0, after=2)},
+            "step must be a positive number, found function",
+        ),
         ((X, Y, 1.0), {"maxiter": 0}, "maxiter must be at least 1"),
     ],
 )
