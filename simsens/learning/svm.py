@@ -233,7 +233,7 @@ def _solved(
         "projected_gradient": on_face(_objective, _simplices),
         "mirror_descent": displacement(mirror_descent_kl(_objective)),
     }
-    # Few of the unknowns move, so that iterations are few. Mirror descent's matrix is not symmetric.
+    # Few unknowns move, so that iterations are few. The matrix of mirror descent is not symmetric.
     by_mirror = fixed_point == "mirror_descent"
     options.setdefault("linear_solve", solve_bicgstab if by_mirror else solve_cg)
     return solve(

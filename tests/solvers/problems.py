@@ -156,7 +156,7 @@ PROBLEMS = {
     ),
     "Optimistix": Problem(
         solvers.Optimistix(smooth, optimistix.BFGS(rtol=1e-12, atol=1e-12)),
-        START, (THETA,), logarithms,
+        START, (THETA,), logarithms, tol=1e-6,
     ),
     "Optimistix, a root": Problem(
         solvers.Optimistix(cubic, optimistix.Newton(rtol=1e-10, atol=1e-10), "root_find"),
