@@ -90,7 +90,7 @@ def main(output: Path, mnist: Path | None, steps: int) -> None:
     data = digits(mnist)
     print(f"{data.name}: {len(data.y)} training images of {data.side} x {data.side} pixels")
     images, losses, scores = descend(data, steps)
-    whole = multiclass_logistic(data.X, data.y, 1e-4, tol=1e-6).value
+    whole = multiclass_logistic(data.X, data.y, 1e-4, tol=1e-3).value  # enough to count by
     best = np.mean(np.argmax(data.X_test @ np.asarray(whole), axis=1) == data.y_test)
     print(f"outer loss {losses[0]:.4f} -> {losses[-1]:.4f}")
     print(f"test accuracy {scores[0, 1]:.3f} -> {scores[-1, 1]:.3f}; trained on all {best:.3f}")

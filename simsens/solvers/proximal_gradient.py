@@ -31,6 +31,7 @@ class ProximalGradient:
         acceleration: FISTA instead of ISTA, with restarts.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> from simsens.prox import prox_lasso
         >>> from simsens.solvers import solve
         >>> lasso = ProximalGradient(lambda x, y: 0.5 * jnp.sum((x - y) ** 2), prox_lasso)

@@ -173,3 +173,11 @@ def test_a_solution_goes_through_programs():
     found = jax.jit(lambda t: solve(DESCENT, jnp.zeros(2), t))(1.0)
     assert found.reason.startswith("converged")
     assert found == found
+
+
+@pytest.mark.parametrize("other", [None, lambda x, t: x - t])
+def test_an_algorithm_that_does_not_move_comes_to_its_limit(other):
+    still = solvers.GradientDescent(bowl, step=1e-20)
+    found = solve(still, jnp.ones(2), 3.0, maxiter=50, optimality=other)
+    assert int(found.iterations) == 50
+    assert not bool(found.converged)
