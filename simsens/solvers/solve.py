@@ -113,7 +113,7 @@ def solve(
     )  # fmt: skip
     asked = _Asked(algorithm, equation, tol, int(maxiter))
     if differentiation == "unrolled":
-        return compiled.run(_unrolled, (asked,), init, args)
+        return compiled.run(_unrolled, (asked,), held(init), args)
     found = compiled.run(_found, (asked,), held(init), held(args))
     value = attach(equation, found.value, args, {})
     return Solution(
