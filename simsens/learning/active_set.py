@@ -46,7 +46,7 @@ PATIENCE = 10  # rounds without a smaller residual
 
 
 class Found(NamedTuple):
-    """What the search ends with.
+    r"""What the search ends with.
 
     Attributes:
         w: ``[p]`` the coefficients.
@@ -54,6 +54,10 @@ class Found(NamedTuple):
         iterations: Newton steps.
         status: why it stopped, as in ``Solution``.
         unique: whether no other coefficients are as good.
+        count: how many the support has: non-zeros, and coefficients without an l1 penalty.
+        support: ``[m]`` which these are, p where there are fewer.
+        factor: ``[m, m]`` lower Cholesky factor of :math:`X_S^T X_S/n + \mu I`, of the identity
+            where there are fewer; or empty.
     """
 
     w: Any
@@ -61,6 +65,9 @@ class Found(NamedTuple):
     iterations: Any
     status: Any
     unique: Any
+    count: Any
+    support: Any
+    factor: Any
 
 
 @np.errstate(over="ignore", invalid="ignore")  # told by the status
@@ -83,6 +90,8 @@ def minimise(X: Array, y: Array, l1: Array, l2: Any, tol: float, maxiter: int) -
         >>> found = minimise(np.eye(2), np.array([4.0, 0.5]), np.full(2, 0.5), 0.0, 1e-10, 100)
         >>> print(found.w, found.status, found.unique)
         [3. 0.] 0 True
+        >>> print(found.support, found.factor**2)
+        [0] [[0.5]]
     """
     dtype, p = X.dtype, X.shape[1]
     X, y, l1 = (part.astype(float, copy=False) for part in (X, y, l1))
@@ -90,7 +99,8 @@ def minimise(X: Array, y: Array, l1: Array, l2: Any, tol: float, maxiter: int) -
     slope = _slope(work, y, np.zeros(p))  # NaN and infinity anywhere in X show here
     scale = float(np.abs(slope).max()) or 1.0
     if not (np.isfinite(scale) and (l1 >= 0).all() and 0 <= work.ridge < np.inf):
-        return Found(np.full(p, np.nan, dtype), np.nan, 0, NOT_FINITE, False)
+        none = np.zeros(0, int), np.zeros((0, 0))
+        return Found(np.full(p, np.nan, dtype), np.nan, 0, NOT_FINITE, False, 0, *none)
     w, slope, steps = _rounds(work, y, l1, slope, tol * scale, maxiter)
     if dtype != w.dtype:  # judged as it is handed over
         w = w.astype(dtype).astype(float)
@@ -98,8 +108,9 @@ def minimise(X: Array, y: Array, l1: Array, l2: Any, tol: float, maxiter: int) -
     residual = float(np.linalg.norm(subdifferential_distance(w, slope, l1))) / scale
     status = ITERATIONS if steps >= maxiter else STUCK
     status = CONVERGED if residual <= tol else status if np.isfinite(residual) else NOT_FINITE
-    unique = _unique(work, (np.abs(slope) >= l1 - max(tol, 1e-12) * scale) | (w != 0))
-    return Found(w.astype(dtype), residual, steps, status, unique)
+    touching = np.abs(slope) >= l1 - max(tol, 1e-12) * scale
+    support, factor, unique = _support(work, (w != 0) | (l1 == 0), touching)
+    return Found(w.astype(dtype), residual, steps, status, unique, len(support), support, factor)
 
 
 def _rounds(
@@ -261,12 +272,27 @@ def _line_search(gram: Array, w: Array, d: Array, g: Array, l1: Array) -> tuple[
     return w - slope / curve * d, k == 0 and abs(slope / curve + 1) < 1e-9
 
 
-def _unique(work: WorkingSet, touching: Array) -> bool:
-    """Whether the columns that touch their weight are independent (Tibshirani, 2013)."""
-    if not work.ridge and touching.sum() > len(work.X):
-        return False
-    outside = touching.copy()
+def _support(work: WorkingSet, chosen: Array, touching: Array) -> tuple[Array, Array, bool]:
+    """The support, its factor, and whether all columns that touch their weight are independent.
+
+    Then the minimum is unique (Tibshirani, Electron. J. Stat. 7, 2013).
+    """
+    outside = chosen.copy()
     outside[work.columns] = False
     work.extend(np.flatnonzero(outside))
-    order = work.ordered(touching[work.columns])
-    return work.factorise(order) == len(order)
+    order = work.ordered(chosen[work.columns])
+    independent = work.factorise(order) == len(order)
+    factor = np.eye(len(order))
+    factor[: len(work.order), : len(work.order)] = work.factor
+    support = work.columns[order]
+
+    others = touching & ~chosen
+    if independent and others.any():
+        if not work.ridge and len(order) + others.sum() > len(work.X):
+            return support, factor, False
+        outside = others.copy()
+        outside[work.columns] = False
+        work.extend(np.flatnonzero(outside))
+        order = np.concatenate([order, np.flatnonzero(others[work.columns])])
+        independent = work.factorise(order) == len(order)
+    return support, factor, independent

@@ -38,10 +38,11 @@ import numpy as np
 
 from simsens.implicit.failure import check_policy
 from simsens.implicit.host import on_host
+from simsens.implicit.linear_solve.dense import DENSE_LIMIT
 from simsens.implicit.root import held
 from simsens.learning.active_set import Found, minimise
 from simsens.learning.regression import regression_data, weights
-from simsens.learning.support import on_support, slots
+from simsens.learning.support import on_support, padded, slots
 from simsens.solvers.solution import CONVERGED, NOT_FINITE, Solution
 
 
@@ -153,14 +154,14 @@ def elastic_net(
     single = isinstance(ratio, (int, float)) and ratio == 1
     penalty = weights("penalty", penalty, X, each=single)
     data = (X, y, penalty, weights("ratio", ratio, X, most=1.0))
-    found = _minimum(data, tol, maxiter)
-    if any(isinstance(part, jax.core.Tracer) for part in data):
-        size = _room(data, found, single, nonzeros)
+    traced = any(isinstance(part, jax.core.Tracer) for part in data)
+    most = min(X.shape) if single else X.shape[1]
+    found = _minimum(data, tol, maxiter, min(nonzeros or most, X.shape[1]), traced)
+    value = jnp.asarray(found.w)
+    if traced:
         # In a program of its own an exception would arrive wrapped: see ``implicit.root.attach``.
         attached = _attached if on_failure == "raise" else _compiled
-        value = attached(*data, found, size=size, tol=tol, on_failure=on_failure)
-    else:
-        value = jnp.asarray(found.w)
+        value = attached(*data, found, tol=tol, on_failure=on_failure)
     return Solution(
         value, found.residual, found.iterations, found.status == CONVERGED, found.status,
         "the columns of X are nearly dependent, or tol is below what rounding allows",
@@ -171,7 +172,7 @@ def _attached(X: Any, y: Any, penalty: Any, ratio: Any, found: Found, **options:
     return on_support(X, y, *split(penalty, ratio, X.shape[1]), found, **options)
 
 
-_compiled = jax.jit(_attached, static_argnames=("size", "tol", "on_failure"))
+_compiled = jax.jit(_attached, static_argnames=("tol", "on_failure"))
 
 
 def split(penalty: Any, ratio: Any, p: int) -> tuple[Any, Any]:
@@ -185,30 +186,34 @@ def split(penalty: Any, ratio: Any, p: int) -> tuple[Any, Any]:
     return penalty * ratio * np.ones(p, penalty.dtype), (penalty * (1 - ratio)).max()
 
 
-def _minimum(data: Any, tol: float, maxiter: int) -> Found:
-    """The coefficients, on the host."""
-    X = data[0]
-    like = Found(
-        np.zeros(X.shape[1], X.dtype), np.zeros((), X.dtype), np.array(0), np.array(0), True
-    )
+def _minimum(data: Any, tol: float, maxiter: int, most: int, derivative: bool) -> Found:
+    """The coefficients, on the host; for a derivative, with their support in slots.
+
+    There are as many as needed where that is known, and else ``most``.
+    """
+    still = held(data)
+    hidden = any(isinstance(part, jax.core.Tracer) for part in still)
+    (n, p), dtype = data[0].shape, data[0].dtype
 
     def solver(X: Any, y: Any, penalty: Any, ratio: Any) -> Found:
-        l1, l2 = split(np.asarray(penalty), np.asarray(ratio), X.shape[1])
-        return minimise(X, y, l1, l2, tol, maxiter)
+        l1, l2 = split(np.asarray(penalty), np.asarray(ratio), p)
+        found = minimise(X, y, l1, l2, tol, maxiter)
+        size = most if hidden else min(slots(found.count), p)
+        return padded(found, size, dense(size)) if derivative else found
 
-    found = on_host(solver, like)(*held(data))
-    if isinstance(found.status, int) and found.status == NOT_FINITE:
+    def dense(size: int) -> bool:
+        # Where slots are many because nobody knows better, a matrix of all of them may not fit.
+        return size <= max(min(n, p), DENSE_LIMIT) or not hidden
+
+    size, number, whole = most if dense(most) else 0, np.zeros((), dtype), np.array(0)
+    like = Found(
+        np.zeros(p, dtype), number, whole, whole, np.array(True), whole,
+        np.zeros(most, int), np.zeros((size, size), dtype),
+    )  # fmt: skip
+    found = on_host(solver, like)(*still)
+    if not hidden and found.status == NOT_FINITE:
         raise ValueError(
             "X and y must be finite and penalties not negative, found NaN, infinity or a negative"
             " penalty; leave those samples out"
         )
     return found
-
-
-def _room(data: Any, found: Found, single: bool, nonzeros: int | None) -> int:
-    """Slots for the support: as many as needed, where that is known."""
-    (n, p), still = data[0].shape, held(data[2:])
-    if not any(isinstance(part, jax.core.Tracer) for part in (found.w, *still)):
-        l1, _ = split(np.asarray(still[0]), np.asarray(still[1]), p)
-        return min(slots(int(np.count_nonzero((found.w != 0) | (l1 == 0)))), p)
-    return min(nonzeros or (min(n, p) if single else p), p)

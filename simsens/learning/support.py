@@ -11,7 +11,8 @@ an equation of \|S\| unknowns, and all other coefficients are zero, with their d
 
 This is the derivative of the proximal-gradient fixed point of all p coefficients (Blondel et al.,
 arXiv 2105.15183, appendix on the lasso; Bertrand et al., JMLR 23, 2022), for the price of the
-support: p enters only where X is gathered.
+support: p enters only where X is gathered. The solver has factorised this matrix already, so that
+a derivative, its adjoint, and those of second order cost two substitutions each.
 
 Shapes are static under ``jit``, so S is padded to a fixed number of slots; a padded slot has a
 column of zeros and the equation w = 0.
@@ -23,10 +24,10 @@ import functools
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from simsens.implicit.linear_solve.dense import DENSE_LIMIT
-from simsens.implicit.root import held, implicit_root
+from simsens.implicit.root import implicit_root
 from simsens.implicit.structure import declare
 from simsens.learning.active_set import Found
 from simsens.learning.factored_solve import NOT_UNIQUE, Claim, factored_solve, own_policy
@@ -48,9 +49,24 @@ def slots(count: int) -> int:
     return 1 << max(0, count - 1).bit_length()
 
 
-def on_support(
-    X: Any, y: Any, l1: Any, l2: Any, found: Found, *, size: int, tol: float, on_failure: str
-) -> Any:
+def padded(found: Found, size: int, dense: bool) -> Found:
+    """The support in as many slots as there are; without a factor if that would not be dense.
+
+    Example:
+        >>> found = Found(np.array([0.0, 2.0]), 0.0, 1, 0, True, 1, np.array([1]), np.eye(1))
+        >>> print(padded(found, 2, True).support)
+        [1 2]
+    """
+    room = min(size, found.count)
+    support = np.full(size, len(found.w))
+    support[:room] = found.support[:room]
+    factor = np.eye(size if dense else 0, dtype=found.w.dtype)
+    if dense:
+        factor[:room, :room] = found.factor[:room, :room]
+    return found._replace(support=support, factor=factor)
+
+
+def on_support(X: Any, y: Any, l1: Any, l2: Any, found: Found, tol: float, on_failure: str) -> Any:
     r"""The coefficients that a solver found, made differentiable in the data and the penalties.
 
     Args:
@@ -58,48 +74,35 @@ def on_support(
         y: ``[n]``.
         l1: ``[p]`` :math:`\lambda`.
         l2: :math:`\mu`.
-        found: the coefficients with their evidence.
-        size: slots for the support.
+        found: the coefficients with their evidence, ``padded``.
         tol: the residual that counts as zero.
         on_failure: the policy where the residual is larger, the coefficients are not unique, or
             the slots do not suffice; the derivatives of all coefficients are concerned.
 
     Example:
         >>> import jax
-        >>> X, y = jnp.eye(2), jnp.array([3.0, 0.5])
-        >>> found = Found(jnp.array([2.0, 0.0]), 0.0, 1, 0, True)
-        >>> def coefficients(l1):
-        ...     return on_support(X, y, l1, 0.0, found, size=1, tol=1e-9, on_failure="nan")
-        >>> print(jax.jacfwd(coefficients)(jnp.array([0.5, 0.5])))
+        >>> from simsens.learning.active_set import minimise
+        >>> X, y, l1 = np.eye(2), np.array([3.0, 0.5]), np.array([0.5, 0.5])
+        >>> found = padded(minimise(X, y, l1, 0.0, 1e-9, 9), size=1, dense=True)
+        >>> print(jax.jacfwd(lambda l1: on_support(X, y, l1, 0.0, found, 1e-9, "nan"))(l1))
         [[-2.  0.]
          [ 0.  0.]]
     """
-    n, p = X.shape
-    w = jnp.asarray(found.w)
-    counted = (w != 0) | (held(l1) == 0)
-    # Sorting compiles fifteen times sooner than ``jnp.nonzero`` does.
-    support = jnp.sort(jnp.where(counted, jnp.arange(p), p))[:size]
+    w, support, size = jnp.asarray(found.w), found.support, len(found.support)
     gather = functools.partial(jnp.take, indices=support, mode="fill", fill_value=0)
-    columns, padded = gather(X, axis=1), support == p
     push = gather(l1) * gather(jnp.sign(w))
-
-    # Where slots are many because nobody knows better, a matrix of all of them may not fit.
-    factor = None
-    if size <= max(min(n, p), DENSE_LIMIT):
-        still, ridge = held((columns, l2))
-        gram = still.T @ still / n + jnp.diag(jnp.where(padded, ridge + 1, ridge))
-        factor = jnp.linalg.cholesky(gram)
-    count = counted.sum()
+    factor = found.factor if len(found.factor) else None  # else by conjugate gradients
     claims = (
         Claim(found.residual <= tol, EARLY, (found.residual, tol)),
         Claim(found.unique, NOT_UNIQUE),
-        Claim(count <= size, CROWDED, (count, size)),
+        Claim(found.count <= size, CROWDED, (found.count, size)),
     )
     solve = factored_solve(factor, claims, on_failure)
     policy = own_policy(on_failure)
     root = implicit_root(
-        stationarity, gather(w), columns, y, push, l2, padded, solve=solve, on_failure=policy
-    )
+        stationarity, gather(w), gather(X, axis=1), y, push, l2, support == len(w),
+        solve=solve, on_failure=policy,
+    )  # fmt: skip
     value = w.at[support].set(root, mode="drop")
     if on_failure != "nan":
         return value
@@ -108,10 +111,10 @@ def on_support(
     return value + jnp.where(fine, 0, root[0] - lax.stop_gradient(root[0]))
 
 
-def _stationarity(w: Any, columns: Any, y: Any, push: Any, l2: Any, padded: Any) -> Any:
+def _stationarity(w: Any, columns: Any, y: Any, push: Any, l2: Any, empty: Any) -> Any:
     r"""F on the slots: ``columns [n, m]``, ``push`` :math:`= \lambda_S \theta_S`."""
     pull = (columns @ w - y) @ columns / len(y)
-    return pull + push + l2 * w + jnp.where(padded, w, 0)
+    return jnp.where(empty, w, pull + push + l2 * w)
 
 
 stationarity = declare(_stationarity, symmetric=True, definite=True)

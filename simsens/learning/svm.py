@@ -34,7 +34,7 @@ import numpy as np
 from jax import lax
 
 from simsens.implicit.fixed_point import displacement
-from simsens.implicit.linear_solve.general import solve_bicgstab
+from simsens.implicit.linear_solve.general import solve_gmres
 from simsens.implicit.linear_solve.symmetric import solve_cg
 from simsens.learning.face import on_face
 from simsens.learning.gram import (
@@ -178,8 +178,7 @@ def complementarity_margin(x: Any, X: Any, Y: Any, theta: Any) -> Any:
         ...  for t in (1.0, 2.0, 3.0)]  # at theta = 2 the rows of x reach a corner
         [0.5, 0.0, 0.333333]
     """
-    gradient = jax.grad(dual_objective)(x, X, Y, theta)
-    slack = gradient - jnp.sum(x * gradient, axis=1, keepdims=True)
+    slack = _slack(x, jax.grad(dual_objective)(x, X, Y, theta))
     return jnp.min(jnp.maximum(x, slack))
 
 
@@ -190,6 +189,29 @@ def _objective(x: Any, extra: Any, matrices: Matrices, Y: Any, theta: Any) -> An
 def _scaled(x: Any, scale: Any, matrices: Matrices, Y: Any, theta: Any) -> Any:
     """The objective times the safe step, so that a step of one is safe."""
     return scale * _objective(x, None, matrices, Y, theta)
+
+
+def _slack(x: Any, gradient: Any) -> Any:
+    """By how much the gradient exceeds its mean over each row of x."""
+    return gradient - jnp.sum(x * gradient, axis=1, keepdims=True)
+
+
+def _mirror_displacement(x: Any, hyperparams: Any, *args: Any) -> Any:
+    r"""What a mirror descent step moves, each entry in its own unit.
+
+    With slack s the step multiplies an entry by about :math:`e^{-s}`: one that is to vanish moves
+    by :math:`x (1 - e^{-s})`, one that stays by x times a change of s. Divided by the larger of
+    x and :math:`1 - e^{-s}` neither row of the linear system is small, and its solution, which no
+    factor of a row changes, takes GMRES a few times fewer products.
+    """
+    still, held = lax.stop_gradient((x, args))
+    slack = _slack(still, jax.grad(_objective)(still, *held))
+    unit = jnp.maximum(still, jnp.abs(jnp.expm1(-slack)))
+    tiny = jnp.finfo(x.dtype).eps
+    return _mirror_moved(x, hyperparams, *args) / jnp.maximum(unit, tiny)
+
+
+_mirror_moved = displacement(mirror_descent_kl(_objective))
 
 
 def _simplices(y: Any, _: Any = None) -> Any:
@@ -231,11 +253,11 @@ def _solved(
     algorithm, extra = _algorithm(solver, step, matrices, theta, differentiation)
     maps = {
         "projected_gradient": on_face(_objective, _simplices),
-        "mirror_descent": displacement(mirror_descent_kl(_objective)),
+        "mirror_descent": _mirror_displacement,
     }
     # Few unknowns move, so that iterations are few. The matrix of mirror descent is not symmetric.
     by_mirror = fixed_point == "mirror_descent"
-    options.setdefault("linear_solve", solve_bicgstab if by_mirror else solve_cg)
+    options.setdefault("linear_solve", solve_gmres if by_mirror else solve_cg)
     return solve(
         algorithm, init, None, extra, matrices, Y, theta,
         optimality=maps[fixed_point], differentiation=differentiation, **options,

@@ -10,10 +10,10 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import ElasticNet, Lasso
 
 from simsens.implicit import DerivativeFailed, DerivativeWarning, implicit_fixed_point
-from simsens.learning.active_set import Found, minimise
+from simsens.learning.active_set import minimise
 from simsens.learning.lasso import elastic_net, lasso, weighted_lasso
 from simsens.learning.ridge import ridge
-from simsens.learning.support import on_support, slots
+from simsens.learning.support import on_support, padded, slots
 from simsens.learning.support_margin import support_margin
 from simsens.optimality import proximal_gradient
 from simsens.prox import prox_elastic_net, prox_lasso
@@ -348,12 +348,9 @@ def shapes_of(jaxpr, name):
                 yield from shapes_of(inner, name)
 
 
-def restricted_slope(X, y, penalty, w, size):
-    found = Found(w, 0.0, 1, CONVERGED, True)
-
+def restricted_slope(X, y, penalty, found):
     def coefficients(penalty):
-        l1 = penalty * jnp.ones(len(w))
-        return on_support(X, y, l1, 0.0, found, size=size, tol=1e-9, on_failure="nan")
+        return on_support(X, y, penalty * jnp.ones(X.shape[1]), 0.0, found, 1e-9, "nan")
 
     return jax.grad(lambda penalty: coefficients(penalty).sum())(penalty)
 
@@ -364,21 +361,22 @@ def with_spare_columns(p):
     rest = np.random.default_rng(6).normal(size=(200, p - 20))
     X = np.concatenate([X, 1e-3 * rest], axis=1)
     penalty = 0.3 * largest(X, y)
-    return X, y, penalty, lasso(X, y, penalty).value
+    found = minimise(X, y, np.full(p, penalty), 0.0, 1e-9, 1000)
+    return X, y, penalty, padded(found, slots(found.count), dense=True)
 
 
 def test_the_linear_system_has_the_size_of_the_support():
-    X, y, penalty, w = with_spare_columns(1000)
-    size = slots(int(np.count_nonzero(w)))
+    X, y, penalty, found = with_spare_columns(1000)
+    size = len(found.support)
     assert 2 <= size <= 16
-    program = jax.make_jaxpr(lambda a: restricted_slope(X, y, a, w, size))(penalty)
-    assert set(shapes_of(program.jaxpr, "cholesky")) == {(size, size)}
+    program = jax.make_jaxpr(lambda a: restricted_slope(X, y, a, found))(penalty)
+    assert not set(shapes_of(program.jaxpr, "cholesky"))  # the search for it has factorised
     assert {shape[0] for shape in shapes_of(program.jaxpr, "triangular_solve")} == {size}
     # The whole derivative of the same has a system of all coefficients.
     whole = jax.make_jaxpr(
         jax.grad(
             lambda a: implicit_fixed_point(
-                proximal_gradient(least_squares, prox_lasso), w, a, X, y
+                proximal_gradient(least_squares, prox_lasso), found.w, a, X, y
             ).sum()
         )
     )(penalty)
@@ -386,9 +384,7 @@ def test_the_linear_system_has_the_size_of_the_support():
 
 
 def operations(p):
-    X, y, penalty, w = with_spare_columns(p)
-    size = slots(int(np.count_nonzero(w)))
-    program = jax.jit(restricted_slope, static_argnums=4).lower(X, y, penalty, w, size).compile()
+    program = jax.jit(restricted_slope).lower(*with_spare_columns(p)).compile()
     return program.cost_analysis()["flops"]
 
 
