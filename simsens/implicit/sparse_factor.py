@@ -11,13 +11,16 @@ as many negative eigenvalues as the factorisation has negative pivots (Sylvester
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from simsens.implicit import cholesky
 from simsens.implicit.linear_solve.solution import SOLVED, LinearSolution
 
 NEAREST = 4  # eigenvalues next to zero that are asked for
+REFINED = 1e-14  # relative residuals above it are refined once
 
 
 class Singular(ArithmeticError):
@@ -31,6 +34,7 @@ class SparseFactor:
         matrix: ``[n, n]`` SciPy sparse, symmetric.
         null_space: ``[k, n]`` orthonormal rows, or rows of zeros.
         kept: ``[n]`` mask of the unknowns that take part; the others have empty rows and columns.
+        shift: added to the diagonal of the unknowns that take part.
 
     Raises:
         Singular: more null vectors than those given.
@@ -43,37 +47,75 @@ class SparseFactor:
         [0.25, -0.25]
     """
 
-    def __init__(self, matrix: Any, null_space: np.ndarray, kept: np.ndarray) -> None:
+    def __init__(
+        self, matrix: Any, null_space: np.ndarray, kept: np.ndarray, shift: float = 0.0
+    ) -> None:
         from scipy.linalg import qr
-        from scipy.sparse.linalg import splu
+        from scipy.sparse import diags_array
 
-        self.matrix = matrix
+        self.matrix = matrix + diags_array(shift * kept) if shift else matrix
         self.null_space = null_space[(null_space != 0).any(axis=1)]
         self.free = kept.copy()
-        if len(self.null_space):
+        if len(self.null_space) and not shift:  # a shifted matrix is regular
             pivots = qr(self.null_space, mode="r", pivoting=True)[1]
             self.free[pivots[: len(self.null_space)]] = False
-        inner = matrix[self.free][:, self.free].tocsc()
+        inner = self.matrix.tocsr()[self.free][:, self.free].tocsc()
+        self._inner, self._cholesky = inner, cholesky.factorise(inner)
+        if not self._cholesky and not (shift and self._told_by_cholesky):
+            _ = self._superlu  # which raises; a shifted matrix is asked whether it is definite
+
+    @property
+    def definite(self) -> bool:
+        """Whether the matrix is positive definite but for its null space."""
+        if self._told_by_cholesky:
+            return self._cholesky is not None
+        return self.symmetric and self.negative == 0
+
+    @property
+    def _told_by_cholesky(self) -> bool:
+        return cholesky.installed(self._inner)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the inertia is known: every pivot came from the diagonal."""
+        if self._cholesky:
+            return True
+        return bool(np.array_equal(self._superlu.perm_r, self._superlu.perm_c))
+
+    @property
+    def negative(self) -> int:
+        """Negative eigenvalues, as many as negative pivots."""
+        return 0 if self._cholesky else int((self._superlu.U.diagonal() < 0).sum())
+
+    @cached_property
+    def _superlu(self) -> Any:
+        from scipy.sparse.linalg import splu
+
         try:
-            self.factor = splu(
-                inner,
+            return splu(
+                self._inner,
                 permc_spec="MMD_AT_PLUS_A",
                 diag_pivot_thresh=0.0,
                 options={"SymmetricMode": True},
             )
         except RuntimeError as error:
             raise Singular("the matrix is singular beyond its known null space") from error
-        #: Whether every pivot came from the diagonal, so that their signs are the inertia.
-        self.symmetric = bool(np.array_equal(self.factor.perm_r, self.factor.perm_c))
-        self.negative = int((self.factor.U.diagonal() < 0).sum())
+
+    def _substitute(self, rhs: np.ndarray) -> np.ndarray:
+        return (self._cholesky or self._superlu.solve)(rhs)
 
     def solve(self, rhs: np.ndarray) -> LinearSolution:
-        """Solve for the rows of ``rhs [m, n]``, refined once, with true residuals."""
+        """Solve for the rows of ``rhs [m, n]``, refined where it helps, with true residuals."""
         rhs = self._project(np.asarray(rhs))
-        x = self._once(rhs)
-        x = x + self._once(self._residual(rhs, x))
         scale = np.linalg.norm(rhs, axis=1)
-        size = np.linalg.norm(self._residual(rhs, x), axis=1) / np.where(scale > 0, scale, 1)
+        scale = np.where(scale > 0, scale, 1)
+        x = self._once(rhs)
+        left = self._residual(rhs, x)
+        poor = np.linalg.norm(left, axis=1) > REFINED * scale
+        if poor.any():
+            x[poor] += self._once(left[poor])
+            left = self._residual(rhs, x)
+        size = np.linalg.norm(left, axis=1) / scale
         return LinearSolution(x, size, np.zeros(len(rhs), int), size < SOLVED)
 
     def near_zero(self) -> tuple[np.ndarray, bool]:
@@ -96,7 +138,7 @@ class SparseFactor:
 
     def _once(self, rhs: np.ndarray) -> np.ndarray:
         x = np.zeros_like(rhs)
-        x[:, self.free] = self.factor.solve(np.ascontiguousarray(rhs[:, self.free].T)).T
+        x[:, self.free] = self._substitute(rhs[:, self.free].T).T
         return self._project(x)
 
     def _residual(self, rhs: np.ndarray, x: np.ndarray) -> np.ndarray:

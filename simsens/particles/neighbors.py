@@ -4,33 +4,34 @@ Row i holds every neighbour of particle i (each pair stands in two rows), so tha
 gather and a sum along the row, never a scatter. An entry names the neighbour ``j`` and the whole
 number of box edges ``shift`` to its image:
 
-    vector from i to j  =  position[j] + shift @ box - position[i].
+    vector from i to j  =  position[j] + shift . box - position[i].
 
 Explicit images make every case the same case: free space, slabs, skewed boxes, and boxes smaller
 than the cutoff, where a particle meets several images of one neighbour, or its own. The list stays
 right while no particle has moved more than half the ``skin`` since it was made.
 
-Lists are made on the host, where shapes may depend on values: the row length always fits, so there
-is no overflow. Inside ``jit`` and ``vmap``, where positions have no values yet, ``all_pairs``
-takes every pair; it needs no list and cannot overflow either.
+Lists are asked for by the host, where shapes may depend on values: the row length always fits, so
+there is no overflow. Small systems go by a table of all distances, which needs nothing compiled,
+large ones by a grid of cells (``cell_list``). Inside ``jit`` and ``vmap``, where positions have no
+values yet, ``all_pairs`` takes every pair; it needs no list and cannot overflow either.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.particles import space
+from simsens.particles import cell_list, space
 from simsens.particles.structure import Structure
 
 MAX_ENTRIES = 100_000_000  # of one list: some 3 GB; a wrong unit should not take more
 MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
-BRUTE_FORCE = 4_000_000  # below this many distances numpy's plain table beats a tree
+BRUTE_FORCE = 4_000_000  # below this many distances numpy's plain table beats a grid
 
 
 class CutoffTooLong(ValueError):
@@ -43,12 +44,14 @@ class NeighborList:
 
     Attributes:
         index: ``[particle, slot]`` the neighbour; an empty slot names the particle itself.
-        shift: ``[particle, slot, dimension]`` box edges to add to the neighbour's position.
+        shift: ``[dimension, particle, slot]`` box edges to add to the neighbour's position, as
+            whole numbers; dimension by dimension, which is how they are read.
         mask: ``[particle, slot]`` whether the slot is filled.
         bond: ``[particle, slot]`` which bond the entry is, or ``None`` for lists by distance.
         reference: ``[particle, dimension]`` positions the list was made at.
         skin: how much further than the interaction the list looks; infinite when never stale.
         valid: whether the list is complete (a traced list cannot raise); energies are NaN if not.
+        capacity: members of a cell that were looked at, where it was made from cells.
     """
 
     index: Any
@@ -58,16 +61,19 @@ class NeighborList:
     reference: Any
     skin: Any
     valid: Any
+    capacity: int = 0
 
 
 jax.tree_util.register_dataclass(
     NeighborList,
     data_fields=["index", "shift", "mask", "bond", "reference", "skin", "valid"],
-    meta_fields=[],
+    meta_fields=["capacity"],
 )
 
 
-def list_pairs(structure: Structure, reach: Any, skin: float = 0.0, slots: int = 0) -> NeighborList:
+def list_pairs(
+    structure: Structure, reach: Any, skin: float = 0.0, like: NeighborList | None = None
+) -> NeighborList:
     """List all pairs closer than ``reach + skin``, images included.
 
     Args:
@@ -75,13 +81,12 @@ def list_pairs(structure: Structure, reach: Any, skin: float = 0.0, slots: int =
         reach: the interaction's range, a number or ``[species, species]``; infinite only in
             free space.
         skin: how much further to look.
-        slots: the least row length, so that a run can keep its compiled shapes.
+        like: a list whose shapes to keep if they suffice, so that compiled programs serve again.
 
     Raises:
         CutoffTooLong: an infinite range in a periodic box, or more entries than memory.
     """
     position = np.asarray(structure.position, float)
-    species = np.asarray(structure.species)
     reach = np.broadcast_to(np.asarray(reach, float), (len(structure.species_names),) * 2)
     longest = float(reach.max()) + skin
     if not np.isfinite(longest):
@@ -89,9 +94,31 @@ def list_pairs(structure: Structure, reach: Any, skin: float = 0.0, slots: int =
             raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
         longest = np.inf
 
+    if np.isfinite(longest) and len(position) ** 2 > BRUTE_FORCE:
+        return _by_cells(structure, position, reach, skin, longest, like)
+    return _by_table(structure, position, reach, skin, longest, like)
+
+
+def _by_table(
+    structure: Structure,
+    position: np.ndarray,
+    reach: np.ndarray,
+    skin: float,
+    longest: float,
+    like: NeighborList | None,
+) -> NeighborList:
+    """From the distances between all particles and all images that may be near."""
+    species = np.asarray(structure.species)
     wrapped, wraps = _wrap(structure, position)
     ghost, owner, edges = _ghosts(structure, wrapped, longest)
-    row, column = _close_pairs(wrapped, ghost, longest)
+    if len(wrapped) * len(ghost) > (BRUTE_FORCE if np.isfinite(longest) else MAX_ENTRIES):
+        if not np.isfinite(longest):
+            raise CutoffTooLong(
+                f"{len(position)} particles make {len(position) ** 2:.2g} pairs: set a cutoff"
+            )
+        return _by_cells(structure, position, reach, skin, longest, like)
+    squared = sum((wrapped[:, None, k] - ghost[None, :, k]) ** 2 for k in range(wrapped.shape[1]))
+    row, column = np.nonzero(np.asarray(squared) < longest**2)
     neighbor = owner[column]
     self_pair = (row == neighbor) & ~edges[column].any(axis=1)
     distance = np.linalg.norm(ghost[column] - wrapped[row], axis=1)
@@ -100,7 +127,54 @@ def list_pairs(structure: Structure, reach: Any, skin: float = 0.0, slots: int =
     shift = edges[column] - wraps[neighbor] + wraps[row]
 
     order = np.lexsort((*shift.T, neighbor, row))
+    slots = 0 if like is None else like.index.shape[1]
     return _rows(structure, row[order], neighbor[order], shift[order], None, skin, slots)
+
+
+def _by_cells(
+    structure: Structure,
+    position: np.ndarray,
+    reach: np.ndarray,
+    skin: float,
+    longest: float,
+    like: NeighborList | None,
+) -> NeighborList:
+    """From a grid of cells, again with larger shapes where those that were tried do not suffice."""
+    number, dimension = position.shape
+    box = np.eye(dimension) if structure.box is None else np.asarray(structure.box, float)
+    extent = np.ptp(position @ np.linalg.inv(box), axis=0)
+    size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
+    ball = {2: np.pi * longest**2, 3: 4 / 3 * np.pi * longest**3}[dimension]
+    mean = number * ball / max(size, ball)
+    if all(structure.boundary):  # before anything is made, of which a wrong unit makes too much
+        _check_count(number**2 * ball / size, number, longest)
+    stencil = cell_list.stencil_for(structure.box, structure.boundary, longest)
+    in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
+    capacity, slots = _rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), _rounded(int(mean) + 2)
+    if like is not None:
+        capacity, slots = max(capacity, like.capacity), like.index.shape[1]
+    arguments = (structure.species, box, reach, skin, structure.boundary, stencil)
+    double = structure.position.dtype == np.float64
+    points = structure.position if double else position  # on its device, if it is there
+    while True:
+        found = cell_list.fill(points, *arguments, capacity, slots)
+        members, row, far = int(found.members), int(found.longest), bool(found.far)
+        _check_count(max(members, row) * number, number, longest)
+        if members <= capacity and row <= slots and not far:
+            break
+        if far:  # many boxes from home: made at home, and told where from
+            at_home, home = _wrap(structure, position)
+            listed = list_pairs(structure.with_position(at_home), reach, skin, like)
+            away = np.moveaxis(home[:, None] - home[listed.index], -1, 0)
+            shift = np.where(listed.mask, np.asarray(listed.shift, int) + away, 0).astype(np.int32)
+            return replace(listed, shift=shift, reference=structure.position)
+        capacity = max(capacity, _rounded(members, 4))
+        slots = max(slots, _rounded(row))
+    if _rounded(row + 1) < slots:  # rows that have become shorter are quicker to read
+        slots = _rounded(row + 1)
+    index, shift, mask = (part[..., :slots] for part in found[:3])
+    reference, valid = structure.position, np.asarray(True)
+    return NeighborList(index, shift, mask, None, reference, skin, valid, capacity)
 
 
 def list_bonds(structure: Structure, bonds: np.ndarray) -> NeighborList:
@@ -110,10 +184,11 @@ def list_bonds(structure: Structure, bonds: np.ndarray) -> NeighborList:
     bond = np.tile(np.arange(len(first)), 2)
     order = np.lexsort((neighbor, row))
     row, neighbor, bond = row[order], neighbor[order], bond[order]
-    blank = np.zeros((len(row), structure.dimension))
+    blank = np.zeros((len(row), structure.dimension), int)
     listed = _rows(structure, row, neighbor, blank, bond, np.inf, 0)
     position = jax.lax.stop_gradient(jnp.asarray(structure.position))
-    shift = space.nearest_image(structure, position[listed.index] - position[:, None])
+    apart = position[listed.index] - position[:, None]
+    shift = jnp.moveaxis(space.nearest_image(structure, apart), -1, 0)
     return NeighborList(
         listed.index, shift, listed.mask, listed.bond, position, np.inf, np.asarray(True)
     )
@@ -134,6 +209,7 @@ def all_pairs(structure: Structure, reach: Any) -> NeighborList:
     position = jax.lax.stop_gradient(jnp.asarray(structure.position))
     difference = position[index] - position[:, None]
     shift = space.nearest_image(structure, difference) + extra[None].astype(position.dtype)
+    shift = jnp.moveaxis(shift, -1, 0)
     valid = jnp.asarray(True)
     if len(images) == 1 and any(structure.boundary):
         half = jnp.where(np.array(structure.boundary), space.widths(structure.box), jnp.inf) / 2
@@ -183,31 +259,6 @@ def _ghosts(
     return np.concatenate(ghosts), np.concatenate(owners), np.concatenate(edges)
 
 
-def _close_pairs(
-    points: np.ndarray, others: np.ndarray, longest: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(i, j) with ``|points[i] - others[j]| < longest``; ``others`` begins with ``points``."""
-    if not np.isfinite(longest):
-        if len(points) * len(others) > MAX_ENTRIES:
-            raise CutoffTooLong(
-                f"{len(points)} particles make {len(points) ** 2:.2g} pairs: set a cutoff"
-            )
-        row, column = np.indices((len(points), len(others))).reshape(2, -1)
-        return row, column
-    if len(points) * len(others) <= BRUTE_FORCE:
-        squared = sum(
-            (points[:, None, k] - others[None, :, k]) ** 2 for k in range(points.shape[1])
-        )
-        row, column = np.nonzero(np.asarray(squared) < longest**2)
-        return row, column
-    from scipy.spatial import cKDTree  # 0.2 s to import: only large systems pay for it
-
-    near, far = cKDTree(points), cKDTree(others)
-    _check_count(near.count_neighbors(far, longest), len(points), longest)
-    pairs = near.sparse_distance_matrix(far, longest, output_type="ndarray")
-    return pairs["i"], pairs["j"]
-
-
 def _check_count(entries: float, number: int, longest: float) -> None:
     if entries > MAX_ENTRIES or entries / number > MAX_NEIGHBORS:
         raise CutoffTooLong(
@@ -232,21 +283,19 @@ def _rows(
     place = np.arange(len(row)) - np.repeat(np.cumsum(filled) - filled, filled)
     index = np.tile(np.arange(number, dtype=np.int32)[:, None], (1, width))
     mask = np.zeros((number, width), bool)
-    shifts = np.zeros((number, width, dimension))
-    index[row, place], mask[row, place], shifts[row, place] = neighbor, True, shift
+    small = np.abs(shift).max(initial=0) < 128  # a byte is quicker to read than a number
+    shifts = np.zeros((dimension, number, width), np.int8 if small else np.int32)
+    index[row, place], mask[row, place], shifts[:, row, place] = neighbor, True, shift.T
     bonds = None
     if bond is not None:
         bonds = np.zeros((number, width), np.int32)
         bonds[row, place] = bond
-    reference = structure.position
-    if isinstance(reference, np.ndarray | jax.Array):
-        shifts = shifts.astype(reference.dtype)
-    return NeighborList(index, shifts, mask, bonds, reference, skin, np.asarray(True))
+    return NeighborList(index, shifts, mask, bonds, structure.position, skin, np.asarray(True))
 
 
-def _rounded(width: int) -> int:
-    """The next of 16, 24, 32, 48, 64, 96, ...: few shapes to compile, and a third empty at most."""
-    size = 16
+def _rounded(width: int, least: int = 12) -> int:
+    """The next of 12, 16, 24, 32, 48, ...: few shapes to compile, and a third empty at most."""
+    size = least
     while size < width:
         size += size // 2 if size & (size - 1) == 0 else size // 3
     return size

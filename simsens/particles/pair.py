@@ -13,10 +13,13 @@ mixed derivative with respect to a parameter is another. Nothing scatters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.structure import Structure
@@ -36,13 +39,20 @@ def gather(potential: Any, structure: Structure, neighbors: NeighborList) -> dic
     return {k: v[mine, theirs] if v.ndim else v for k, v in tables.items()}
 
 
-def separation(structure: Structure, position: Any, neighbors: NeighborList) -> tuple[Any, Any]:
-    """Vectors ``d`` to the neighbours and their lengths ``r``; empty slots get ``r = 1``."""
-    d = position[neighbors.index] - position[:, None]
-    if structure.box is not None:
-        d = d + neighbors.shift.astype(d.dtype) @ jnp.asarray(structure.box, d.dtype)
-    squared = jnp.where(neighbors.mask, jnp.sum(d * d, axis=-1), 1)
-    return d, jnp.sqrt(squared)
+def separation(
+    structure: Structure, position: Any, neighbors: NeighborList
+) -> tuple[list[Any], Any]:
+    """Vectors to the neighbours, a plane a dimension, and their lengths; 1 in empty slots."""
+    apart = []
+    for k in range(position.shape[1]):
+        across = position[:, k][neighbors.index] - position[:, k, None]
+        if structure.box is not None:
+            edges = jnp.asarray(structure.box, position.dtype)[:, k]
+            for edge, shift in zip(edges, neighbors.shift):
+                across = across + shift.astype(position.dtype) * edge
+        apart.append(across)
+    squared = sum(across * across for across in apart)
+    return apart, jnp.sqrt(jnp.where(neighbors.mask, squared, 1))
 
 
 def energy(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
@@ -53,21 +63,43 @@ def energy(potential: Any, structure: Structure, position: Any, neighbors: Neigh
     return jnp.sum(each) / 2 * _sound(position, neighbors)
 
 
-def force(
-    potential: Any,
-    structure: Structure,
-    position: Any,
-    neighbors: NeighborList,
-    numbers: dict[str, Any] | None = None,
-) -> Any:
-    """Forces ``[particle, dimension]``; ``numbers`` as made by ``gather``, to gather only once."""
-    if numbers is None:
-        numbers = gather(potential, structure, neighbors)
-    d, r = separation(structure, position, neighbors)
-    slope = slopes(potential, r, numbers)
-    pull = jnp.where(neighbors.mask, slope / r, 0)
-    total = jnp.sum(pull[..., None] * d, axis=1)
+def force(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
+    """Forces ``[particle, dimension]``."""
+    numbers = gather(potential, structure, neighbors)
+    apart, r = separation(structure, position, neighbors)
+    pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
+    total = jnp.stack([jnp.sum(pull * across, axis=1) for across in apart], axis=1)
     return total * _sound(position, neighbors)
+
+
+def force_function(
+    potential: Any, structure: Structure, neighbors: NeighborList
+) -> Callable[[Any], Any]:
+    """Forces as a function of the positions alone, to be evaluated many times.
+
+    What does not change with the positions is computed once, and in two dimensions both sums run
+    in one loop, so that each pair is evaluated once. The same numbers as ``force``, but not to be
+    differentiated.
+    """
+    numbers = gather(potential, structure, neighbors)
+
+    def of(position: Any) -> Any:
+        apart, r = separation(structure, position, neighbors)
+        pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
+        total = jnp.stack(_row_sums([pull * across for across in apart]), axis=1)
+        return total * _sound(position, neighbors)
+
+    return of
+
+
+def _row_sums(terms: list[Any]) -> Any:
+    """Sums along rows; of two terms in one loop, which is faster where rows are short."""
+    if len(terms) > 2:
+        return [jnp.sum(term, axis=1) for term in terms]
+    zeros = tuple(np.zeros((), term.dtype) for term in terms)
+    return jax.lax.reduce(
+        tuple(terms), zeros, lambda a, b: tuple(p + q for p, q in zip(a, b)), (1,)
+    )
 
 
 def _sound(position: Any, neighbors: NeighborList) -> Any:
@@ -84,22 +116,53 @@ def slopes(potential: Any, r: Any, numbers: dict[str, Any]) -> Any:
     return jax.jvp(lambda s: potential.pair_energy(s, **numbers), (r,), (jnp.ones_like(r),))[1]
 
 
-def stiffness_blocks(
-    potential: Any, structure: Structure, position: Any, neighbors: NeighborList
-) -> Any:
-    r"""Second derivatives of the pair energies, ``[particle, slot, dimension, dimension]``.
+@dataclass(frozen=True)
+class Stiffness:
+    r"""Second derivatives of the pair energies; a frozen pytree.
 
-    .. math:: k_{ik} = \phi'' \, n n^T + \frac{\phi'}{r} (1 - n n^T), \qquad n = d / r .
+    .. math:: k_{ik} = a_{ik}\, d_{ik} d_{ik}^T + t_{ik}\, 1, \qquad
+              a = (\phi'' - \phi'/r)/r^2, \quad t = \phi'/r .
 
     The Hessian has :math:`-k_{ik}` at (i, j) and the sum of a row's blocks at (i, i).
+
+    Attributes:
+        apart: ``[dimension]`` planes of the vectors ``d [particle, slot]``.
+        along: ``[particle, slot]`` a.
+        tension: ``[particle, slot]`` t.
+        index: ``[particle, slot]`` the neighbours.
     """
+
+    apart: list[Any]
+    along: Any
+    tension: Any
+    index: Any
+
+    def product(self, v: Any) -> Any:
+        """The Hessian times ``v [particle, dimension]``: gathers, and sums along rows."""
+        apart = [v[:, k, None] - v[:, k][self.index] for k in range(v.shape[1])]
+        stretch = self.along * sum(d * w for d, w in zip(self.apart, apart))
+        terms = [stretch * d + self.tension * w for d, w in zip(self.apart, apart)]
+        return jnp.stack(_row_sums(terms), axis=1)
+
+    def blocks(self) -> Any:
+        """``k [particle, slot, dimension, dimension]``."""
+        d = jnp.stack(self.apart, axis=-1)
+        outer = self.along[..., None, None] * d[..., :, None] * d[..., None, :]
+        return outer + self.tension[..., None, None] * jnp.eye(d.shape[-1], dtype=d.dtype)
+
+
+jax.tree_util.register_dataclass(
+    Stiffness, data_fields=["apart", "along", "tension", "index"], meta_fields=[]
+)
+
+
+def stiffness(
+    potential: Any, structure: Structure, position: Any, neighbors: NeighborList
+) -> Stiffness:
+    """Second derivatives of the pair energies at these positions."""
     numbers = gather(potential, structure, neighbors)
-    d, r = separation(structure, position, neighbors)
+    apart, r = separation(structure, position, neighbors)
     slope, curvature = jax.jvp(lambda s: slopes(potential, s, numbers), (r,), (jnp.ones_like(r),))
     keep = jnp.where(neighbors.mask, _sound(position, neighbors), 0)
-    tension = (slope / r * keep)[..., None, None]
-    along = (curvature * keep)[..., None, None] - tension
-    n = d / r[..., None]
-    return along * n[..., :, None] * n[..., None, :] + tension * jnp.eye(
-        structure.dimension, dtype=r.dtype
-    )
+    tension = slope / r * keep
+    return Stiffness(apart, (curvature * keep - tension) / r**2, tension, neighbors.index)

@@ -73,10 +73,13 @@ class System:
 jax.tree_util.register_dataclass(System, data_fields=["structure", "potential"], meta_fields=[])
 
 
-def list_neighbors(system: System, skin: float = 0.0, slots: int = 0) -> NeighborList | None:
+def list_neighbors(
+    system: System, skin: float = 0.0, like: NeighborList | None = None
+) -> NeighborList | None:
     """Who interacts with whom: a list by distance, a table of bonds, or nothing to list.
 
-    Under ``jit`` and ``vmap`` every pair is taken, and ``skin`` is without meaning.
+    Under ``jit`` and ``vmap`` every pair is taken, and ``skin`` is without meaning. The shapes of
+    ``like`` are kept where they suffice, so that compiled programs serve again.
     """
     structure, potential = jax.lax.stop_gradient((system.structure, system.potential))
     if isinstance(potential, EnergyFunction):
@@ -91,7 +94,7 @@ def list_neighbors(system: System, skin: float = 0.0, slots: int = 0) -> Neighbo
     reach = potential.reach(potential.tables(structure.species_names))
     if is_traced((structure, reach)):
         return neighbor_lists.all_pairs(structure, reach)
-    return neighbor_lists.list_pairs(structure, reach, skin, slots)
+    return neighbor_lists.list_pairs(structure, reach, skin, like)
 
 
 def energy(system: System, neighbors: NeighborList | None = None) -> Any:

@@ -62,10 +62,16 @@ class Curvature:
         neighbors: valid there.
         mobile: ``[particle]`` mask; the others have zero rows and columns.
         solver: ``"dense"``, ``"sparse"``, ``"cg"``, or by size with ``"auto"``.
+        shift: added to every eigenvalue, as a fraction of the largest.
     """
 
     def __init__(
-        self, system: System, neighbors: NeighborList | None, mobile: Any, solver: str = "auto"
+        self,
+        system: System,
+        neighbors: NeighborList | None,
+        mobile: Any,
+        solver: str = "auto",
+        shift: float = 0.0,
     ) -> None:
         self.method = method_for(system, solver)
         self.system, self.neighbors, self.mobile = system, neighbors, np.asarray(mobile)
@@ -77,13 +83,17 @@ class Curvature:
         found = (_assemble if self.method == "dense" else _survey)(*arguments)
         self.force, self.rigid_modes = np.asarray(found[0]), np.asarray(found[1])
         if self.method == "dense":
-            self._factorise(np.asarray(found[2]))
+            matrix = np.asarray(found[2])
+            top = np.abs(matrix).sum(axis=1).max(initial=0)
+            self._factorise(matrix + shift * top * np.diag(self._kept))
             return
         self._top = float(found[2])
+        self._shift = shift * self._top
         if self.method == "sparse" and neighbors is not None:
             matrix = hessian.sparse(np.asarray(_blocks(system, neighbors)), neighbors, self.mobile)
             try:
-                self._factor = SparseFactor(matrix, self.rigid_modes, self._kept)
+                self._factor = SparseFactor(matrix, self.rigid_modes, self._kept, self._shift)
+                self._definite = self._factor.definite
             except Singular:  # floppy: only an iteration from zero still has a meaning
                 self.method = "cg"
 
@@ -101,7 +111,9 @@ class Curvature:
         if self.method == "sparse":
             return self._factor.solve(rhs)
         if self.method == "cg":
-            return _solve_cg(self.system, self.neighbors, self.mobile, self.rigid_modes, rhs)
+            return _solve_cg(
+                self.system, self.neighbors, self.mobile, self.rigid_modes, rhs, self._shift
+            )
         rhs = rhs - (rhs @ self.rigid_modes.T) @ self.rigid_modes
         found = self._spectrum.solve(lambda v: v @ self._matrix, rhs)
         # Eigenvectors of a repeated zero mix: what is left out is zero, not zero to rounding.
@@ -116,13 +128,18 @@ class Curvature:
         """Displacement ``[n]`` to where the force vanishes if the curvature does not change."""
         return np.asarray(self._step.value)[0]
 
+    def step(self, force: Any) -> np.ndarray:
+        """Displacement ``[particle, dimension]`` that balances this force, as far as H tells."""
+        found = self.solve(np.asarray(force).reshape(1, -1))
+        return np.asarray(found.value).reshape(np.shape(force))
+
     @property
     def convex(self) -> bool:
         """Whether no negative curvature was met, as far as the method sees without more work."""
         if self.method == "cg":
             return bool(np.all(self._step.converged))
         if self.method == "sparse":
-            return self._factor.symmetric and self._factor.negative == 0
+            return self._definite
         return self.negative_modes == 0
 
     @property
@@ -192,7 +209,7 @@ def _assemble(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, An
     top = jnp.max(jnp.sum(jnp.abs(matrix), axis=1))
     modes = hessian.rigid_modes(system.structure, mobile)
     modes = hessian.confirmed(modes, lambda v: matrix @ v, top)
-    return _force(system, neighbors, mobile), modes, matrix
+    return masked_force(system, neighbors, mobile), modes, matrix
 
 
 @jax.jit
@@ -200,19 +217,25 @@ def _survey(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, Any]
     top = hessian.largest_curvature(system, neighbors, mobile)
     modes = hessian.rigid_modes(system.structure, mobile)
     modes = hessian.confirmed(modes, _flat_operator(system, neighbors, mobile), top)
-    return _force(system, neighbors, mobile), modes, top
+    return masked_force(system, neighbors, mobile), modes, top
 
 
 @jax.jit
 def _blocks(system: System, neighbors: Any) -> Any:
     position = jnp.asarray(system.structure.position)
-    return pair.stiffness_blocks(system.potential, system.structure, position, neighbors)
+    return pair.stiffness(system.potential, system.structure, position, neighbors).blocks()
 
 
 @jax.jit
-def _solve_cg(system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any) -> LinearSolution:
+def _solve_cg(
+    system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any, shift: Any
+) -> LinearSolution:
     apply = _flat_operator(system, neighbors, mobile)
-    return jax.lax.map(lambda b: solve_cg(apply, b, null_space=modes, tol=1e-14), rhs)
+
+    def shifted(v: Any) -> Any:
+        return apply(v) + shift * v
+
+    return jax.lax.map(lambda b: solve_cg(shifted, b, null_space=modes, tol=1e-14), rhs)
 
 
 @jax.jit
@@ -248,7 +271,9 @@ def _lanczos(
     return np.sort(found), sure and len(found) > 0
 
 
-def _force(system: System, neighbors: Any, mobile: Any) -> Any:
+@jax.jit
+def masked_force(system: System, neighbors: Any, mobile: Any) -> Any:
+    """Forces ``[n]`` on the mobile particles."""
     mask = jnp.asarray(mobile)[:, None]
     return jnp.where(mask, systems.force(system, neighbors), 0).reshape(-1)
 

@@ -1,21 +1,19 @@
-r"""Steps of jax-md's minimisers, many in one compiled program.
+r"""Steps of the minimisers, many in one compiled program.
 
 FIRE is a damped molecular dynamics; its time step is right when it resolves the fastest vibration
 :math:`\omega = \sqrt{\lambda_{\max}/m}`. The mass is therefore chosen as
 :math:`m = \lambda_{\max}/9`: the largest time step 0.4 of jax-md's defaults then gives
 :math:`\omega\, dt = 1.2`, as in the reduced units these defaults were made for, whatever the units
-of the system. Gradient descent steps by :math:`1/\lambda_{\max}` for the same reason.
+of the system. Gradient descent (jax-md's) steps by :math:`1/\lambda_{\max}` for the same reason.
 
-jax-md's FIRE adds 1e-6 below the squared force norm, which stops its mixing at small forces. Forces
-and masses are both multiplied by a large number (``BOOST``), which changes no trajectory and makes
-that term vanish.
+A list of neighbours holds while nobody has moved further than half its skin. The next move is known
+before it is made, so that the loop ends where it would outrun the list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -27,6 +25,7 @@ from simsens.particles import jax_md_door, pair
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
+from simsens.response import fire
 
 OPTIMIZERS = ("fire", "gd")
 
@@ -37,46 +36,40 @@ class Motion:
 
     Attributes:
         position: ``[particle, dimension]``.
-        velocity: ``[particle, dimension]``, of FIRE.
-        dt: time step, of FIRE.
-        alpha: mixing parameter, of FIRE.
-        n_pos: steps since the last turn uphill, of FIRE.
+        move: ``[particle, dimension]`` the next displacement.
+        inertia: of FIRE.
         steps: how many were made.
         max_force: largest force on a mobile particle at ``position``.
-        stale: whether the next step needs a new list of neighbours.
+        stale: whether the next move needs a new list of neighbours.
+        fresh: whether it has not begun, so that the next move is not known.
     """
 
     position: Any
-    velocity: Any
-    dt: Any
-    alpha: Any
-    n_pos: Any
+    move: Any
+    inertia: fire.Inertia
     steps: Any
     max_force: Any
     stale: Any
+    fresh: Any
 
 
 jax.tree_util.register_dataclass(
     Motion,
-    data_fields=[
-        "position", "velocity", "dt", "alpha", "n_pos", "steps", "max_force", "stale",
-    ],
+    data_fields=["position", "move", "inertia", "steps", "max_force", "stale", "fresh"],
     meta_fields=[],
-)  # fmt: skip
+)
 
 
-def at_rest(position: Any) -> Motion:
-    """The start of a descent."""
-    real = partial(np.asarray, dtype=position.dtype)
+def at_rest(position: Any, steps: int = 0) -> Motion:
+    """The start of a descent, after some steps of another kind."""
     return Motion(
         position=position,
-        velocity=np.zeros(position.shape, position.dtype),
-        dt=real(0.1),
-        alpha=real(0.1),
-        n_pos=np.asarray(0, np.int32),
-        steps=np.asarray(0, np.int32),
-        max_force=real(np.inf),
+        move=np.zeros(position.shape, position.dtype),
+        inertia=fire.at_rest(position),
+        steps=np.asarray(steps, np.int32),
+        max_force=np.asarray(np.inf, position.dtype),
         stale=np.asarray(False),
+        fresh=np.asarray(True),
     )
 
 
@@ -105,104 +98,82 @@ def advance(
         optimizer: ``"fire"`` or ``"gd"``.
     """
     motion = jax.tree.map(jnp.asarray, motion)
-    mask = mobile[:, None]
-    force = _force(system, neighbors, mask)
+    dtype = motion.position.dtype
+    tiny = np.asarray(1e-300 if dtype == jnp.float64 else 1e-30, dtype)
+    stiffness = jnp.maximum(stiffness, tiny).astype(dtype)
+    force = _force(system, neighbors, mobile[:, None])
+    begin, step = {"fire": _fire, "gd": _gradient_descent}[optimizer](stiffness)
 
-    def shift(position: Any, move: Any, **unused: Any) -> Any:
-        longest = jnp.max(jnp.linalg.norm(move, axis=-1))
-        return position + move * jnp.minimum(1.0, max_move / jnp.maximum(longest, 1e-300))
+    def next_move(position: Any, move: Any) -> tuple[Any, Any]:
+        """The move within its bound, and whether it would outrun the list."""
+        longest = _longest(move)
+        move = move * jnp.minimum(1, max_move / jnp.maximum(longest, tiny)).astype(dtype)
+        if neighbors is None:
+            return move, jnp.zeros_like(motion.stale)
+        gone = _longest(position - neighbors.reference)
+        return move, gone + jnp.minimum(longest, max_move) > neighbors.skin / 2
 
-    # jax-md mixes precisions inside (its time step is a float32), which strict promotion forbids.
-    with jax.numpy_dtype_promotion("standard"):
-        make = {"fire": _fire, "gd": _gradient_descent}[optimizer]
-        begin, step, end = make(force, shift, motion, stiffness)
+    def body(state: Any) -> Any:
+        position, move, inertia, steps, _, _ = state
+        position = position + move
+        pull = force(position)
+        inertia, move = step(inertia, pull)
+        move, stale = next_move(position, move)
+        return position, move, inertia, steps + 1, _longest(pull), stale
 
-        def body(state: Any) -> Any:
-            inner, old = state
-            tried, position, size = step(inner)
-            stale = jnp.asarray(False)
-            if neighbors is not None:
-                moved = jnp.linalg.norm(position - neighbors.reference, axis=-1)
-                stale = jnp.max(moved) > neighbors.skin / 2
-            new = replace(old, position=position, steps=old.steps + 1, max_force=size)
-            # A step that outran its list may have missed a neighbour: it is taken back.
-            kept = jax.tree.map(lambda o, n: jnp.where(stale, o, n), (inner, old), (tried, new))
-            return kept[0], replace(kept[1], stale=stale)
+    def going(state: Any) -> Any:
+        *_, steps, size, stale = state
+        unfinished = (size > target) & jnp.isfinite(size)
+        return unfinished & ~stale & (steps - motion.steps < budget)
 
-        def going(state: Any) -> Any:
-            _, m = state
-            unfinished = (m.max_force > target) & jnp.isfinite(m.max_force)
-            return unfinished & ~m.stale & (m.steps - motion.steps < budget)
+    def first() -> Any:
+        pull = force(motion.position)
+        inertia, move = begin(motion.inertia, pull)
+        return move, inertia, _longest(pull)
 
-        inner, size = begin
-        begun = replace(motion, max_force=size, stale=jnp.asarray(False))
-        return end(*lax.while_loop(going, body, (inner, begun)))
+    known = (motion.move, motion.inertia, motion.max_force)
+    move, inertia, size = lax.cond(motion.fresh, first, lambda: known)
+    move, stale = next_move(motion.position, move)
+    start = (motion.position, move, inertia, motion.steps, size, stale)
+    position, move, inertia, steps, size, stale = lax.while_loop(going, body, start)
+    return Motion(position, move, inertia, steps, size, stale, jnp.zeros_like(motion.fresh))
 
 
-def _force(system: System, neighbors: NeighborList | None, mask: Any) -> Callable[..., Any]:
-    """Masked forces by position, with the potential's numbers gathered once for the list."""
+def _force(system: System, neighbors: NeighborList | None, mask: Any) -> Callable[[Any], Any]:
+    """Masked forces by position, with what does not change with it computed once."""
     if neighbors is None:
 
-        def of_all_pairs(x: Any, **unused: Any) -> Any:
+        def of_all_pairs(x: Any) -> Any:
             at = system.with_position(x)
             return jnp.where(mask, systems.force(at, systems.list_neighbors(at)), 0)
 
         return of_all_pairs
 
-    numbers = pair.gather(system.potential, system.structure, neighbors)
-
-    def of_list(x: Any, **unused: Any) -> Any:
-        found = pair.force(system.potential, system.structure, x, neighbors, numbers)
-        return jnp.where(mask, found, 0)
-
-    return of_list
+    force = pair.force_function(system.potential, system.structure, neighbors)
+    return lambda x: jnp.where(mask, force(x), 0)
 
 
-def _largest(force: Any) -> Any:
-    return jnp.max(jnp.linalg.norm(force, axis=-1))
+def _longest(vectors: Any) -> Any:
+    return jnp.sqrt(jnp.max(jnp.sum(vectors * vectors, axis=-1)))
 
 
-def _fire(force: Any, shift: Any, motion: Motion, stiffness: Any) -> Any:
-    minimize = jax_md_door.minimize()
-    dtype = motion.position.dtype
-    boost = jnp.asarray(1e12 if dtype == jnp.float64 else 1e5, dtype)
-    mass = jnp.maximum(stiffness, 1e-300 if dtype == jnp.float64 else 1e-30) / 9
-    scale = boost / mass
-    init, apply = minimize.fire_descent(lambda x, **kwargs: scale * force(x), shift)
-    state = init(motion.position, mass=boost).set(
-        momentum=motion.velocity * boost,
-        dt=motion.dt,
-        alpha=motion.alpha,
-        n_pos=motion.n_pos,
-        mass=boost,
+def _fire(stiffness: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    mass = stiffness / 14
+    return (
+        lambda inertia, force: fire.begin(inertia, force / mass),
+        lambda inertia, force: fire.step(inertia, force / mass),
     )
 
-    def step(state: Any) -> Any:
-        new = apply(state)
-        new = jax.tree.map(lambda a, b: a.astype(b.dtype), new, state)
-        return new, new.position, _largest(new.force) / scale
 
-    def end(state: Any, reached: Motion) -> Motion:
-        velocity = state.momentum / boost
-        return replace(
-            reached, velocity=velocity, dt=state.dt, alpha=state.alpha, n_pos=state.n_pos
-        )
-
-    return (state, _largest(state.force) / scale), step, end
-
-
-def _gradient_descent(force: Any, shift: Any, motion: Motion, stiffness: Any) -> Any:
+def _gradient_descent(stiffness: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    # jax-md moves by its shift function and asks for the force where it stands, both of which are
+    # ours: what is left is its rule for the step.
     minimize = jax_md_door.minimize()
-    tiny = 1e-300 if motion.position.dtype == jnp.float64 else 1e-30
-    # jax-md asks for the force where it stands, which the last step has already computed.
     _, apply = minimize.gradient_descent(
-        lambda position, at: at, shift, 1 / jnp.maximum(1.1 * stiffness, tiny)
+        lambda position, at: at, lambda position, move, **unused: move, 1 / (1.1 * stiffness)
     )
 
-    def step(state: Any) -> Any:
-        position = apply(state[0], at=state[1])
-        at = force(position)
-        return (position, at), position, _largest(at)
+    def step(inertia: Any, force: Any) -> Any:
+        return inertia, apply(jnp.zeros_like(force), at=force)
 
-    start = force(motion.position)
-    return ((motion.position, start), _largest(start)), step, lambda state, reached: reached
+    return step, step

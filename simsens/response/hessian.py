@@ -26,8 +26,8 @@ RIGID = 1e-6  # a rigid motion is a zero mode when its curvature is below this f
 def operator(system: System, neighbors: NeighborList | None, mobile: Any) -> Callable[[Any], Any]:
     """The masked Hessian as a product ``v [particle, dimension] -> H v``, linearised once.
 
-    Pair potentials store their stiffness blocks, so that a product is a gather and a sum; any other
-    energy is linearised by JAX.
+    Pair potentials store the stiffness of their pairs, so that a product is a gather and a sum; any
+    other energy is linearised by JAX.
     """
     mask = mobile[:, None]
     position = jnp.asarray(system.structure.position)
@@ -38,14 +38,8 @@ def operator(system: System, neighbors: NeighborList | None, mobile: Any) -> Cal
 
         _, tangent = jax.linearize(force, position)
         return lambda v: jnp.where(mask, -tangent(jnp.where(mask, v, 0)), 0)
-    blocks = pair.stiffness_blocks(system.potential, system.structure, position, neighbors)
-
-    def apply(v: Any) -> Any:
-        v = jnp.where(mask, v, 0)
-        apart = v[:, None] - v[neighbors.index]
-        return jnp.where(mask, jnp.sum(blocks * apart[..., None, :], axis=(1, 3)), 0)
-
-    return apply
+    stiffness = pair.stiffness(system.potential, system.structure, position, neighbors)
+    return lambda v: jnp.where(mask, stiffness.product(jnp.where(mask, v, 0)), 0)
 
 
 def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
@@ -57,7 +51,8 @@ def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
         matrix = jax.hessian(lambda x: systems.energy(system.with_position(x)))(position)
         matrix = matrix.reshape(n, n)
     else:
-        blocks = pair.stiffness_blocks(system.potential, system.structure, position, neighbors)
+        stiffness = pair.stiffness(system.potential, system.structure, position, neighbors)
+        blocks = stiffness.blocks()
         rows = jnp.arange(number)
         matrix = jnp.zeros((number, number, dimension, dimension), blocks.dtype)
         matrix = matrix.at[rows[:, None], neighbors.index].add(-blocks)

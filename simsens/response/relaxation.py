@@ -4,17 +4,14 @@ The steps are jax-md's FIRE or gradient descent (``descent``). This driver decid
 says why: converged, out of steps, stalled, not a number, or asked to. It renews the list of
 neighbours when a particle has moved half its skin, and bounds the largest move of a particle.
 
-Tight tolerances are reached by Newton's method once FIRE is near,
-:math:`x \leftarrow x - H^+ \nabla E`, through the same linear solver as the sensitivities. A step
-is kept only when it lowers the largest force on a fresh list; otherwise FIRE goes on. Contact
-changes and saddles are where it is not kept.
+Tight tolerances are reached by Newton's method once FIRE is near (``newton``), through the same
+linear solver as the sensitivities; where it does not pay, FIRE goes on.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,13 +25,15 @@ from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.structure import InvalidStructure
 from simsens.particles.system import System
-from simsens.response import descent, hessian
-from simsens.response.curvature import Curvature
+from simsens.response import curvature as curvatures
+from simsens.response import descent, hessian, newton
 from simsens.response.equilibrium import Equilibrium, NotConverged
 
 NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton steps
-NEWTON_REACH = 1e4  # ... once the largest force is within this factor of the tolerance
+NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
+FEW_STEPS, MANY_STEPS = 8, 40  # that a list of neighbours serves, before the skin is adapted
+WIDEST = 0.45  # skin, in spacings
 CHUNK_SECONDS = 0.5  # how often a long run reports
 
 Progress = Callable[[int, float, float], bool | None]
@@ -116,12 +115,22 @@ def mobile_mask(structure: structures.Structure) -> np.ndarray:
 def _advance(
     system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str
 ) -> Any:
-    stiffness, target, max_move, budget = bounds
+    stiffness, target, max_move, budget, measure, tell = bounds
     moved = descent.advance(
         system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer
     )
-    at = system.with_position(moved.position)
-    return moved, systems.energy(at, neighbors), hessian.largest_curvature(at, neighbors, mobile)
+    at, dtype = system.with_position(moved.position), moved.max_force.dtype
+    energy = jax.lax.cond(
+        tell | ~moved.stale,
+        lambda: systems.energy(at, neighbors),
+        lambda: jnp.asarray(jnp.nan, dtype),
+    )
+    top = jax.lax.cond(
+        measure,
+        lambda: hessian.largest_curvature(at, neighbors, mobile),
+        lambda: jnp.asarray(stiffness, dtype),
+    )
+    return moved, energy, top
 
 
 class _Run:
@@ -144,27 +153,52 @@ class _Run:
         self.progress = progress
         self.mobile = mobile_mask(system.structure)
         self.start = np.asarray(self.system.structure.position)
-        spacing = space.spacing(system.structure)
-        self.max_move = 0.1 * spacing if max_move is None else max_move
-        self.skin = max(0.3 * spacing, 2.5 * self.max_move)
+        self.spacing = space.spacing(system.structure)
+        self.max_move = 0.1 * self.spacing if max_move is None else max_move
+        self.skin = self.least_skin = max(0.3 * self.spacing, 2.5 * self.max_move)
         self.history: list[tuple[float, float, float]] = []
         self.neighbors: NeighborList | None = None
         self.renew(self.start)
 
     def renew(self, position: Any) -> None:
         """List the neighbours afresh at these positions, in rows no shorter than before."""
-        slots = 0 if self.neighbors is None else self.neighbors.index.shape[1]
-        at = self.system.with_position(np.asarray(position))
-        self.neighbors = systems.list_neighbors(at, self.skin, slots)
+        at = self.system.with_position(position)
+        self.neighbors = systems.list_neighbors(at, self.skin, self.neighbors)
 
-    def survey(self, position: Any) -> tuple[float, float, float]:
+    def survey(self, position: Any, measure: bool = True) -> tuple[float, float, float]:
         """Energy, largest force, largest curvature at these positions."""
-        motion, energy, top = self.advance(descent.at_rest(position), 1.0, self.fmax, 0)
+        at_rest = descent.at_rest(position)
+        motion, energy, top = self.advance(at_rest, 1.0, self.fmax, 0, measure)
         return float(energy), float(motion.max_force), float(top)
 
-    def advance(self, motion: descent.Motion, top: float, target: float, budget: int) -> Any:
-        """Some steps: motion, energy, largest curvature. One program serves all calls."""
-        bounds = (top, target, self.max_move, budget)
+    def visit(self, position: np.ndarray) -> newton.Visited:
+        """What Newton's method needs to know of a point, on a list that holds there."""
+        listed = self.neighbors
+        if listed is not None:
+            moved = np.linalg.norm(position - np.asarray(listed.reference), axis=1).max()
+            if moved > listed.skin / 2:
+                self.renew(position)
+        energy, max_force, _ = self.survey(position, measure=False)
+        at = self.system.with_position(position)
+        force = np.asarray(curvatures.masked_force(at, self.neighbors, self.mobile))
+        return newton.Visited(position, energy, force.reshape(position.shape), max_force)
+
+    def curvature_at(self, here: newton.Visited, shift: float) -> curvatures.Curvature:
+        """The Hessian at a point that was visited, shifted."""
+        self.visit(here.position)
+        at = self.system.with_position(here.position)
+        return curvatures.Curvature(at, self.neighbors, self.mobile, self.solver, shift)
+
+    def advance(
+        self, motion: descent.Motion, top: float, target: float, budget: int, measure: bool,
+        tell: bool = True,
+    ) -> Any:  # fmt: skip
+        """Some steps: motion, energy, largest curvature. One program serves all calls.
+
+        The curvature costs as much as many steps: where it is not to be measured the last one is
+        kept. So does the energy, which is told when asked for or where the list has not ended it.
+        """
+        bounds = (top, target, self.max_move, budget, measure, tell)
         return _advance(self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer)
 
     def descend(self) -> tuple[np.ndarray, int, str]:
@@ -176,70 +210,71 @@ class _Run:
         if self._report(0, energy, force):
             return position, 0, "stopped on request"
         top = top or force / self.max_move or 1.0  # forces without curvature: a step to the guard
-        newton = self.fmax < NEWTON_BELOW
-        target = self.fmax * NEWTON_REACH if newton else self.fmax
-        motion, chunk = descent.at_rest(position), 20
-        best, best_step = np.inf, 0
+        finish = self.fmax < NEWTON_BELOW
+        target = max(self.fmax, NEWTON_NEAR * top * self.spacing) if finish else self.fmax
+        motion, chunk, measured = descent.at_rest(position), 20, 0
+        best, best_step, told = np.inf, 0, time.perf_counter()
         while True:
+            done = int(motion.steps)
             if force <= self.fmax:
-                return position, int(motion.steps), "max force <= fmax"
-            if newton and force <= target:
-                position, force, taken = self._newton(position, force, int(motion.steps))
+                return np.asarray(position), done, "max force <= fmax"
+            if finish and force <= target:
+                there, taken = self._finish(position, done)
+                position, force, done = there.position, there.max_force, done + taken
                 if force <= self.fmax:
-                    return position, int(motion.steps) + taken, "max force <= fmax, by Newton steps"
+                    return position, done, "max force <= fmax, by Newton steps"
                 if taken:  # FIRE starts anew from where Newton left it
-                    steps = np.asarray(int(motion.steps) + taken, np.int32)
-                    motion = replace(descent.at_rest(position), steps=steps)
+                    motion = descent.at_rest(position, done)
                 target = max(force / 10, self.fmax)
-            left = self.steps - int(motion.steps)
+            left = self.steps - done
             if left <= 0:
-                return position, int(motion.steps), f"the budget of {self.steps} steps was spent"
-            began = time.perf_counter()
-            moved, energy, new_top = self.advance(motion, top, target, min(left, chunk))
+                return np.asarray(position), done, f"the budget of {self.steps} steps was spent"
+            began, measure = time.perf_counter(), done >= measured
+            tell = began - told > CHUNK_SECONDS
+            moved, energy, seen = self.advance(motion, top, target, min(left, chunk), measure, tell)
             force, stale = float(moved.max_force), bool(moved.stale)
-            if not np.isfinite(force) or not np.isfinite(float(energy)):
-                return position, int(motion.steps), "the forces became infinite or not a number"
-            self._check_floor(force, float(new_top))
-            motion, top = moved, float(new_top) if float(new_top) > 0 else top
-            position = np.asarray(motion.position)
+            tell = tell or not stale
+            if not np.isfinite(force) or (tell and not np.isfinite(float(energy))):
+                lost = "the forces became infinite or not a number"
+                return np.asarray(position), done, lost
+            made = int(moved.steps) - done
+            motion, top = moved, float(seen) if float(seen) > 0 else top
+            position, done = motion.position, done + made
+            self._check_floor(force, top)
+            if measure:
+                measured = done + max(20, done // 2)
             if stale:
+                self._adapt_skin(made)
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:
                 chunk = min(2 * chunk, 2000)
-            if self._report(int(motion.steps), float(energy), force):
-                return position, int(motion.steps), "stopped on request"
+            if tell:
+                told = time.perf_counter()
+                if self._report(done, float(energy), force):
+                    return np.asarray(position), done, "stopped on request"
             if force < 0.99 * best:
-                best, best_step = force, int(motion.steps)
-            elif int(motion.steps) - best_step > PATIENCE:
-                return position, int(motion.steps), f"stalled: no progress in {PATIENCE} steps"
+                best, best_step = force, done
+            elif done - best_step > PATIENCE:
+                stalled = f"stalled: no progress in {PATIENCE} steps"
+                return np.asarray(position), done, stalled
 
-    def _newton(
-        self, position: np.ndarray, force: float, done: int
-    ) -> tuple[np.ndarray, float, int]:
-        """Guarded Newton steps; back come the positions, the largest force, the steps kept.
+    def _adapt_skin(self, made: int) -> None:
+        """Look further where a list has served few steps, less far where it has served many."""
+        if made < FEW_STEPS:
+            self.skin = min(1.5 * self.skin, max(WIDEST * self.spacing, self.least_skin))
+        elif made > MANY_STEPS:
+            self.skin = max(self.skin / 1.5, self.least_skin)
 
-        They go on below ``fmax`` as long as they pay: the last digits cost one solve, and every
-        digit of the minimum is a digit of its derivative.
-        """
-        taken = 0
-        while force > self.floor and done + taken < self.steps and taken < 20:
-            at = self.system.with_position(position)
-            curvature = Curvature(at, self.neighbors, self.mobile, self.solver)
-            if not curvature.convex:
-                break
-            move = curvature.newton_step.reshape(position.shape)
-            if not np.linalg.norm(move, axis=1).max() <= self.max_move:
-                break
-            kept = self.neighbors
-            self.renew(position + move)
-            energy, size, _ = self.survey(position + move)
-            if not size < 0.5 * force:
-                self.neighbors = kept
-                break
-            position, force, taken = position + move, size, taken + 1
-            if self._report(done + taken, energy, force):
-                break
-        return position, force, taken
+    def _finish(self, position: Any, done: int) -> tuple[newton.Visited, int]:
+        """Newton steps from here: every digit of the minimum is a digit of its derivative."""
+
+        def report(taken: int, there: newton.Visited) -> bool:
+            return self._report(done + taken, there.energy, there.max_force)
+
+        return newton.finish(
+            self.visit(np.asarray(position)), self.visit, self.curvature_at,
+            floor=self.floor, max_move=self.max_move, budget=self.steps - done, report=report,
+        )  # fmt: skip
 
     def _report(self, step: int, energy: float, force: float) -> bool:
         self.history.append((step, energy, force))

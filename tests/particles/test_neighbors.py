@@ -52,7 +52,7 @@ CASES = {
 def listed_entries(listed, box):
     """Rows, neighbours, shifts and vectors of the filled slots."""
     row, slot = np.nonzero(listed.mask)
-    index, shift = np.asarray(listed.index)[row, slot], np.asarray(listed.shift)[row, slot]
+    index, shift = np.asarray(listed.index)[row, slot], np.asarray(listed.shift)[:, row, slot].T
     position = np.asarray(listed.reference)
     vector = position[index] - position[row]
     if box is not None:
@@ -91,14 +91,87 @@ def test_pairs_against_all_images(case):
     np.testing.assert_array_equal(listed.index[empty], own[empty])
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_tree_finds_what_the_table_finds(case, monkeypatch):
-    structure, reach = CASES[case]
-    by_table = list_pairs(structure, reach)
+def entries(listed):
+    row, index, shift, _ = listed_entries(listed, None)
+    found = [(int(i), int(j), *map(int, s)) for i, j, s in zip(row, index, shift)]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def same_by_cells(structure, reach, monkeypatch, **options):
+    """The list by cells, which is the list by the table in another order."""
+    by_table = list_pairs(structure, reach, **options)
     monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
-    by_tree = list_pairs(structure, reach)
-    for name in ("index", "shift", "mask"):
-        np.testing.assert_array_equal(getattr(by_tree, name), getattr(by_table, name))
+    by_cells = list_pairs(structure, reach, **options)
+    assert by_cells.capacity > 0
+    assert by_table.capacity == 0
+    assert entries(by_cells) == entries(by_table)
+    own = np.arange(structure.number)[:, None]
+    assert ((by_cells.index == own) | by_cells.mask).all()
+    assert not np.asarray(by_cells.shift)[:, ~np.asarray(by_cells.mask)].any()
+    return by_cells
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cells_find_what_the_table_finds(case, monkeypatch):
+    structure, reach = CASES[case]
+    same_by_cells(structure, reach, monkeypatch)
+
+
+@pytest.mark.parametrize("kinds", [2, 7])  # few are compared, many are looked up
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_cells_know_the_ranges_of_species(kinds, dimension, monkeypatch):
+    rng = np.random.default_rng(5)
+    names = [chr(65 + k) for k in range(kinds)]
+    side = 9.0
+    structure = Structure(
+        rng.uniform(0, side, (300, dimension)), box=side, species=list(rng.choice(names, 300))
+    )
+    reach = rng.uniform(0.5, 1.5, (kinds, kinds))
+    listed = same_by_cells(structure, reach + reach.T, monkeypatch, skin=0.2)
+    assert listed.mask.sum() > 300
+
+
+def test_crowded_cells_take_several_words(monkeypatch):
+    rng = np.random.default_rng(6)
+    crowd = np.concatenate([rng.normal(0, 0.3, (150, 3)), rng.uniform(-20, 20, (150, 3))])
+    listed = same_by_cells(Structure(crowd), 1.0, monkeypatch)
+    assert listed.capacity > 32
+
+
+def test_many_boxes_from_home(monkeypatch):
+    rng = np.random.default_rng(7)
+    away = 4.0 * rng.integers(-300, 300, (60, 2))
+    structure = Structure(rng.uniform(0, 4, (60, 2)) + away, box=4.0)
+    listed = same_by_cells(structure, 1.2, monkeypatch)
+    assert np.abs(listed.shift).max() > 127
+
+
+def test_single_precision_by_cells(monkeypatch):
+    rng = np.random.default_rng(8)
+    structure = Structure(rng.uniform(0, 9, (200, 2)).astype(np.float32), box=9.0)
+    same_by_cells(structure, 1.1, monkeypatch)
+
+
+def test_shapes_are_kept_where_they_suffice(monkeypatch):
+    rng = np.random.default_rng(9)
+    place = rng.uniform(0, 30, (800, 2))
+    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    first = list_pairs(Structure(place, box=30.0), 1.5)
+    moved = Structure(place + rng.normal(0, 1e-3, place.shape), box=30.0)
+    second = list_pairs(moved, 1.5, like=first)
+    assert (second.index.shape, second.capacity) == (first.index.shape, first.capacity)
+    apart = Structure(np.indices((28, 28)).reshape(2, -1).T * 1.07, box=30.0)
+    assert list_pairs(apart, 1.2, like=first).index.shape[1] < first.index.shape[1]
+
+
+def test_dilute_and_large_needs_few_cells(monkeypatch):
+    """The table of cells is no longer than the list of particles, however large the box."""
+    rng = np.random.default_rng(10)
+    structure = Structure(rng.uniform(0, 1e6, (100, 3)), box=1e6)
+    pair = structure.position.copy()
+    pair[1] = pair[0] + 0.5
+    same_by_cells(structure.with_position(pair), 1.0, monkeypatch)
 
 
 FEW = ["free 3-D", "square, beyond half the box", "tilted slab", "tilted and smaller"]
@@ -143,8 +216,12 @@ def test_the_skin_lists_what_may_come(case):
 
 def test_rows_keep_the_length_asked_for():
     structure, reach = CASES["square"]
-    assert list_pairs(structure, reach, slots=48).index.shape == (24, 48)
-    assert list_pairs(structure, reach, slots=1).mask.any(axis=1).all()
+    long, short = list_pairs(structure, 3.9), list_pairs(structure, 0.5)
+    assert long.index.shape[1] > list_pairs(structure, reach).index.shape[1]
+    assert list_pairs(structure, reach, like=long).index.shape == long.index.shape
+    assert entries(list_pairs(structure, reach, like=short)) == entries(
+        list_pairs(structure, reach)
+    )
 
 
 def test_row_lengths_are_few_and_fit():

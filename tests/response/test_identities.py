@@ -239,7 +239,7 @@ def test_zero_modes_of_a_loose_packing(loose_packing):
     # the rattlers are left out of the system, so the certificate counts d of each.
     end, found = loose_packing
     certificate = found.certificate
-    assert len(found.rattlers) == 2
+    assert len(found.rattlers) > 1
     assert certificate.trusted, certificate.reason
     assert certificate.zero_modes == 2 + 2 * len(found.rattlers)
     assert certificate.expected_zero_modes == certificate.zero_modes

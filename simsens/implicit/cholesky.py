@@ -1,0 +1,78 @@
+r"""Sparse Cholesky factorisation by CHOLMOD, where the package ``cholespy`` is installed.
+
+:math:`A = L L^T` exists for positive definite matrices only, which makes it a test besides. It is
+several times faster than SuperLU for many right-hand sides.
+
+Reference: Chen, Davis, Hager and Rajamanickam, ACM Trans. Math. Softw. 35 (2008) 22.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+Solve = Callable[[np.ndarray], np.ndarray]
+
+
+def factorise(matrix: Any) -> Solve | None:
+    """``rhs [n, m] -> x [n, m]``; ``None`` without the package, or if A is not positive definite.
+
+    Args:
+        matrix: ``[n, n]`` SciPy CSC, symmetric, float64.
+
+    Example:
+        >>> from scipy.sparse import csc_array
+        >>> solve = factorise(csc_array([[2.0, -1.0], [-1.0, 2.0]]))
+        >>> solve is None or bool(np.allclose(solve(np.ones((2, 1))), 1.0))
+        True
+        >>> factorise(csc_array([[1.0, 2.0], [2.0, 1.0]])) is None
+        True
+    """
+    if not installed(matrix):
+        return None
+    from cholespy import CholeskySolverD, MatrixType
+
+    indices = (part.astype(np.int32) for part in (matrix.indptr, matrix.indices))
+    try:
+        with _quiet():
+            factor = CholeskySolverD(len(matrix.indptr) - 1, *indices, matrix.data, MatrixType.CSC)
+    except ValueError:
+        return None
+
+    def solve(rhs: np.ndarray) -> np.ndarray:
+        rhs = np.ascontiguousarray(rhs)
+        x = np.zeros_like(rhs)
+        factor.solve(rhs, x)
+        return x
+
+    return solve
+
+
+def installed(matrix: Any) -> bool:
+    """Whether there is a Cholesky factorisation for this kind of matrix."""
+    return matrix.dtype == np.float64 and importlib.util.find_spec("cholespy") is not None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """CHOLMOD writes to standard output that a matrix is not definite, which is ours to tell."""
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
+    if libc is None:
+        yield
+        return
+    libc.fflush(None)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,282 @@
+r"""Row-wise lists of neighbours from a grid of cells, compiled.
+
+The box is divided into cells no narrower than the range, so that all neighbours of a particle lie
+in its own cell and those around it. Particles are sorted by cell; those of one cell then follow
+each other, and a cell is where its first one stands and how many there are.
+
+A row is filled without scatter: of each cell around a particle, whether its b-th member is near is
+bit b of a word; how many bits stand before a slot tells which word the slot takes its neighbour
+from, and counting bits by halves tells which bit.
+
+Around periodic edges a cell is met again as an image, with its whole number of edges; boxes
+narrower than the range are met several times by a larger stencil. Only shapes are static: the
+stencil, how many members of a cell are looked at, the length of the rows. Where one of them does
+not suffice, ``Filled`` says so and the list is to be made again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+WORD = 32  # members of a cell that one word tells of
+TINY_TABLE = 64  # cells, at least
+FEW_SPECIES = 4
+
+
+class Filled(NamedTuple):
+    """Rows of neighbours, and what they would have needed.
+
+    Attributes:
+        index: ``[particle, slot]``, the particle itself where there is none.
+        shift: ``[dimension, particle, slot]`` int8 edges to the neighbour's image.
+        mask: ``[particle, slot]``.
+        members: the most that a cell holds; more than ``capacity`` were not looked at.
+        longest: the longest row; what goes beyond the slots is missing.
+        far: whether a particle is too many boxes from home for the shifts to be right.
+    """
+
+    index: Any
+    shift: Any
+    mask: Any
+    members: Any
+    longest: Any
+    far: Any
+
+
+def stencil_for(
+    box: np.ndarray | None, boundary: tuple[bool, ...], longest: float
+) -> tuple[tuple[int, ...], ...]:
+    """The cells around a cell that can hold neighbours closer than ``longest``.
+
+    Example:
+        >>> len(stencil_for(np.eye(3) * 10.0, (True, True, True), 2.5))
+        27
+        >>> len(stencil_for(np.eye(2), (True, False), 2.5))  # seven images of the box, three slabs
+        21
+    """
+    if box is None:
+        across = np.full(len(boundary), np.inf)
+    else:
+        across = 1 / np.linalg.norm(np.linalg.inv(box), axis=0)
+    counts = [
+        max(1, int(np.ceil(longest / width))) if periodic else 1
+        for width, periodic in zip(across, boundary)
+    ]
+    return tuple(itertools.product(*(range(-count, count + 1) for count in counts)))
+
+
+def fill(
+    position: Any,
+    species: Any,
+    box: Any,
+    reach: Any,
+    skin: float,
+    boundary: tuple[bool, ...],
+    stencil: tuple[tuple[int, ...], ...],
+    capacity: int,
+    slots: int,
+) -> Filled:
+    """List all pairs closer than ``reach + skin``.
+
+    Args:
+        position: ``[particle, dimension]``.
+        species: ``[particle]``.
+        box: ``[dimension, dimension]``; the unit box in free space.
+        reach: ``[species, species]``.
+        skin: how much further to look.
+        boundary: which edges are periodic.
+        stencil: from ``stencil_for``.
+        capacity: members of a cell to look at.
+        slots: the length of the rows.
+
+    Example:
+        >>> x = np.array([[0.1, 0.5], [0.9, 0.5]])
+        >>> around = stencil_for(np.eye(2), (True, True), 0.3)
+        >>> reach = np.full((1, 1), 0.3)
+        >>> rows = fill(x, np.zeros(2, int), np.eye(2), reach, 0.0, (True, True), around, 2, 2)
+        >>> print(rows.index[0], rows.shift[:, 0, 0], rows.mask[0])
+        [1 0] [-1  0] [ True False]
+    """
+    # Several programs: in one, each stage would be computed anew wherever the next reads it.
+    parts = tuple((cell, begin) for cell in stencil for begin in range(0, capacity, WORD))
+    cells, sorted_ = _sort(position, species, box, jnp.max(reach) + skin, boundary, parts)
+    words = _near(cells, sorted_, species, reach + skin, parts, min(capacity, WORD))
+    index, edges, filled, longest, far = _rows(cells, sorted_, words, slots)
+    shift = _unpacked(edges, position.shape[1])
+    return Filled(index, shift, filled, cells.members, longest, far)
+
+
+class _Cells(NamedTuple):
+    """The cells around each particle, a part of 32 members at a time.
+
+    Attributes:
+        first: ``[particle, part]`` the place of the first member.
+        count: ``[particle, part]`` how many there are from there on.
+        edges: ``[particle, part, dimension]`` the edges to the image of the cell.
+        origin: ``[particle, part, dimension]`` what to add to a member to get the vector to it.
+        members: the most that a cell holds.
+    """
+
+    first: Any
+    count: Any
+    edges: Any
+    origin: Any
+    members: Any
+
+
+class _Sorted(NamedTuple):
+    """The particles in the order of their cells.
+
+    Attributes:
+        order: ``[place]`` who stands there.
+        place: ``[particle]`` where it stands.
+        position: ``[place, dimension]`` in the home box.
+        species: ``[place]``.
+        wraps: ``[particle, dimension]`` edges that were taken off.
+    """
+
+    order: Any
+    place: Any
+    position: Any
+    species: Any
+    wraps: Any
+
+
+@partial(jax.jit, static_argnames=("boundary", "parts"))
+def _sort(
+    position: Any, species: Any, box: Any, longest: Any, boundary: tuple[bool, ...], parts: Any
+) -> tuple[_Cells, _Sorted]:
+    number, dimension = position.shape
+    periodic = np.array(boundary)
+    inverse = jnp.linalg.inv(box)
+    fraction = position @ inverse
+    wraps = jnp.where(periodic, jnp.floor(fraction), 0)
+    low = jnp.where(periodic, wraps, jnp.min(fraction, axis=0))
+    span = jnp.where(periodic, 1, jnp.max(fraction, axis=0) - jnp.min(fraction, axis=0))
+    inside = (fraction - low) / jnp.where(span > 0, span, 1)
+
+    # No more cells than the table holds: where there would be, they are wider than need be.
+    table = max(TINY_TABLE, 1 << (number - 1).bit_length())
+    shape = jnp.clip(jnp.floor(span / jnp.linalg.norm(inverse, axis=0) / longest), 1, table)
+    for power in (1 / dimension, 1.0):  # the second time where an edge of one cell gives nothing
+        excess = jnp.maximum(1, jnp.prod(shape) / table) ** power
+        shape = jnp.maximum(1, jnp.floor(shape / excess))
+    count = shape.astype(jnp.int32)
+    stride = jnp.concatenate([jnp.ones(1, jnp.int32), jnp.cumprod(count)[:-1].astype(jnp.int32)])
+
+    cell = jnp.clip((inside * shape).astype(jnp.int32), 0, count - 1)
+    name = jnp.sum(cell * stride, axis=1)
+    order = jnp.argsort(name).astype(jnp.int32)
+    begin = jnp.searchsorted(name[order], jnp.arange(table + 1, dtype=jnp.int32))
+    begin = begin.astype(jnp.int32)
+    place = jnp.zeros(number, jnp.int32).at[order].set(np.arange(number, dtype=np.int32))
+    wrapped = position - wraps @ box
+    by_cell = _Sorted(order, place, wrapped[order], species[order], wraps.astype(jnp.int32))
+
+    around = cell[:, None] + np.array([step for step, _ in parts], np.int32)
+    edges = jnp.where(periodic, jnp.floor_divide(around, count), 0)
+    around = around - edges * count
+    there = jnp.all((around >= 0) & (around < count), axis=-1)
+    name = jnp.where(there, jnp.sum(around * stride, axis=-1), 0)
+    first, skipped = begin[name], np.array([skip for _, skip in parts], np.int32)
+    held = jnp.where(there, begin[name + 1] - first, 0)
+    origin = edges.astype(position.dtype) @ box - wrapped[:, None]
+    return _Cells(first + skipped, held - skipped, edges, origin, jnp.max(held)), by_cell
+
+
+@partial(jax.jit, static_argnames=("parts", "members"))
+def _near(
+    cells: _Cells, by_cell: _Sorted, species: Any, within: Any, parts: Any, members: int
+) -> Any:
+    """Words ``[particle, part]``: bit b tells whether the b-th member is a neighbour."""
+    number = len(species)
+    # The members come first, so that the sum over them runs along the particles.
+    bit = np.arange(members, dtype=np.int32)[:, None, None]
+    at = jnp.clip(cells.first + bit, 0, number - 1)
+    squared: Any = 0
+    for k in range(by_cell.position.shape[1]):
+        squared = squared + (by_cell.position[:, k][at] + cells.origin[..., k]) ** 2
+    closer = _closer(squared, within * within, species, by_cell.species, at)
+    near = closer & (bit < cells.count)
+    words = jnp.where(near, np.uint32(1) << bit.astype(np.uint32), np.uint32(0))
+    word = jnp.sum(words, axis=0, dtype=jnp.uint32)
+    for part, (step, _) in enumerate(parts):
+        if not any(step):  # its own cell: take out the particle itself
+            own = by_cell.place - cells.first[:, part]
+            inside = (own >= 0) & (own < WORD)
+            itself = jnp.uint32(1) << jnp.where(inside, own, 0).astype(jnp.uint32)
+            others = jnp.where(inside, word[:, part] & ~itself, word[:, part])
+            word = word.at[:, part].set(others)
+    return word
+
+
+def _closer(squared: Any, square: Any, species: Any, sorted_species: Any, at: Any) -> Any:
+    """Whether a squared distance is below the square for both species."""
+    if len(square) > FEW_SPECIES:
+        own = (species * len(sorted_species))[:, None]
+        return squared < square[:, sorted_species].reshape(-1)[own + at]
+    # Comparing with all and choosing by the other's species is faster than a look-up.
+    limit = square[species][:, :, None]
+    closer = squared < limit[:, 0]
+    if len(square) > 1:
+        theirs = sorted_species[at]
+        for k in range(1, len(square)):
+            closer = jnp.where(theirs == k, squared < limit[:, k], closer)
+    return closer
+
+
+@partial(jax.jit, static_argnames="slots")
+def _rows(cells: _Cells, by_cell: _Sorted, words: Any, slots: int) -> tuple[Any, ...]:
+    """Neighbours, packed edges, which slots are filled, the longest row, who is too far."""
+    number = len(words)
+    have = lax.population_count(words).astype(jnp.int32)
+    upto = jnp.cumsum(have, axis=1)
+    slot = np.arange(slots, dtype=np.int32)
+    part = jnp.sum((upto[:, None, :] <= slot[:, None]).astype(jnp.int32), axis=-1)
+    filled = slot < upto[:, -1:]
+    part = jnp.minimum(part, words.shape[1] - 1)
+    take = partial(jnp.take_along_axis, indices=part, axis=1)
+    at = take(cells.first) + _bit(take(words), slot - take(upto - have))
+
+    own = np.arange(number, dtype=np.int32)[:, None]
+    index = jnp.where(filled, by_cell.order[jnp.clip(at, 0, number - 1)], own)
+    wraps = _packed(by_cell.wraps)
+    edges = take(_packed(cells.edges)) - wraps[index] + wraps[:, None]
+    most = 2 * jnp.max(jnp.abs(by_cell.wraps)) + jnp.max(jnp.abs(cells.edges))
+    far = most > np.iinfo(np.int8).max
+    return index, jnp.where(filled, edges, 0), filled, jnp.max(upto[:, -1]), far
+
+
+def _packed(edges: Any) -> Any:
+    """Whole numbers of edges ``[..., dimension]`` in one word, so that sums are one sum."""
+    scale = np.array([1, 1 << 10, 1 << 20], np.int32)[: edges.shape[-1]]
+    return jnp.sum(edges * scale, axis=-1, dtype=jnp.int32)
+
+
+@partial(jax.jit, static_argnames="dimension")
+def _unpacked(word: Any, dimension: int) -> Any:
+    digits = []
+    for _ in range(dimension):
+        digit = ((word + 512) & 1023) - 512
+        digits.append(digit.astype(jnp.int8))
+        word = (word - digit) >> 10
+    return jnp.stack(digits)
+
+
+def _bit(word: Any, rank: Any) -> Any:
+    """The place of the set bit before which ``rank`` others are set."""
+    place = jnp.zeros_like(rank)
+    for half in (16, 8, 4, 2, 1):
+        below = lax.population_count(word & np.uint32((1 << half) - 1)).astype(jnp.int32)
+        above = rank >= below
+        rank = jnp.where(above, rank - below, rank)
+        word = jnp.where(above, word >> np.uint32(half), word)
+        place = jnp.where(above, place + half, place)
+    return place

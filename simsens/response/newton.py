@@ -1,0 +1,122 @@
+r"""The finish of a relaxation: Newton's method, made to descend.
+
+With the Hessian H at x and a small shift :math:`\mu`,
+
+.. math:: p = (H + \mu)^{-1} f, \qquad x \leftarrow x + s\,p, \qquad s = 1, \tfrac12, \tfrac14, ...
+
+The small shift lifts what is flat (a rattler pushes on nothing). Where the matrix is not positive
+definite the minimum is not near, and nothing is done. Otherwise p is a direction of descent.
+Contacts that open or close within the step make H another one; the step is then shortened until the
+energy falls enough (Armijo), or until the largest force has halved, which rounding lets us see
+further down than the energy.
+
+A sparse factor is kept as long as it still takes the force down tenfold (chord steps): the last
+digits cost substitutions only.
+
+References: Nocedal and Wright, Numerical Optimization, 2006, chapter 3; Kelley, Iterative Methods
+for Linear and Nonlinear Equations, 1995, section 5.4.1 (chord method).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simsens.response.curvature import Curvature
+
+SHIFT = 1e-10  # of the largest curvature
+ARMIJO = 1e-4  # of the fall of the energy that the slope promises
+SHORTEST = 1 / 64  # step that is tried
+PATIENCE = 2  # steps in a row that do not halve the largest force
+MOST = 30  # steps
+
+
+@dataclass(frozen=True)
+class Visited:
+    """What is known at a point.
+
+    Attributes:
+        position: ``[particle, dimension]``.
+        energy: the potential energy.
+        force: ``[particle, dimension]`` of the mobile particles.
+        max_force: the largest.
+    """
+
+    position: Any
+    energy: float
+    force: np.ndarray
+    max_force: float
+
+
+def finish(
+    here: Visited,
+    visit: Callable[[Any], Visited],
+    curvature_at: Callable[[Visited, float], Curvature],
+    *,
+    floor: float,
+    max_move: float,
+    budget: int,
+    report: Callable[[int, Visited], bool],
+) -> tuple[Visited, int]:
+    """Newton steps for as long as they pay: where they lead, and how many were made.
+
+    Args:
+        here: the start.
+        visit: evaluates a point.
+        curvature_at: the Hessian there, shifted by a fraction of its largest eigenvalue.
+        floor: the largest force that rounding alone can make.
+        max_move: the largest displacement of a particle in a step.
+        budget: the number of steps.
+        report: told the number and the point of each step; true stops.
+    """
+    taken, slow, curvature = 0, 0, None
+    while here.max_force > floor and taken < min(budget, MOST):
+        fresh = curvature is None
+        if curvature is None:
+            curvature = curvature_at(here, SHIFT)
+            if not curvature.convex:
+                break
+        there = _descend(here, curvature, visit, max_move, first_only=not fresh)
+        if there is None and fresh:
+            break
+        fall = 1.0 if there is None else there.max_force / here.max_force
+        if curvature.method != "sparse" or fall > 0.1:
+            curvature = None
+        if there is None:
+            continue
+        here, taken = there, taken + 1
+        slow = slow + 1 if fall > 0.5 else 0
+        if report(taken, here) or slow >= PATIENCE:
+            break
+    return here, taken
+
+
+def _descend(
+    here: Visited,
+    curvature: Curvature,
+    visit: Callable[[Any], Visited],
+    max_move: float,
+    first_only: bool,
+) -> Visited | None:
+    """The first point along the step that is low enough; ``None`` when none is."""
+    step = curvature.step(here.force)
+    longest = float(np.linalg.norm(step, axis=1).max())
+    if not np.isfinite(longest):
+        return None
+    promised = float(np.vdot(here.force, step))
+    scale = min(1.0, max_move / max(longest, 1e-300))
+    while scale >= SHORTEST:
+        there = visit(np.asarray(here.position) + scale * step)
+        if there.max_force < 0.5 * here.max_force:
+            return there
+        # What the slope promises must stand out from the rounding of the energy.
+        visible = promised * scale > 1e-10 * abs(here.energy)
+        if visible and there.energy < here.energy - ARMIJO * scale * promised:
+            return there
+        if first_only:
+            return None
+        scale /= 2
+    return None
