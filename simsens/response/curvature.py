@@ -90,7 +90,9 @@ class Curvature:
         self._top = float(found[2])
         self._shift = shift * self._top
         if self.method == "sparse" and neighbors is not None:
-            matrix = hessian.sparse(np.asarray(_blocks(system, neighbors)), neighbors, self.mobile)
+            listed = (np.asarray(neighbors.index), np.asarray(neighbors.mask))
+            blocks = np.asarray(_blocks(system, neighbors))
+            matrix = hessian.sparse(blocks, *listed, self.mobile)
             try:
                 self._factor = SparseFactor(matrix, self.rigid_modes, self._kept, self._shift)
                 self._definite = self._factor.definite

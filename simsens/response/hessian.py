@@ -62,16 +62,22 @@ def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
     return jnp.where(mask[:, None] & mask[None], matrix, 0)
 
 
-def sparse(blocks: np.ndarray, neighbors: NeighborList, mobile: np.ndarray) -> Any:
-    """The masked Hessian of a pair potential as a SciPy matrix, from its stiffness blocks."""
+def sparse(blocks: np.ndarray, index: np.ndarray, mask: np.ndarray, mobile: np.ndarray) -> Any:
+    """The masked Hessian of a pair potential as a SciPy matrix.
+
+    Args:
+        blocks: ``[particle, slot, dimension, dimension]`` the stiffness of the pairs.
+        index: ``[particle, slot]`` the neighbours.
+        mask: ``[particle, slot]`` whether the slot is filled.
+        mobile: ``[particle]`` mask of those that take part.
+    """
     from scipy.sparse import csr_array
 
     number, _, dimension, _ = blocks.shape
-    held = np.asarray(neighbors.mask) & mobile[:, None] & mobile[np.asarray(neighbors.index)]
-    row, slot = np.nonzero(held)
+    row, slot = np.nonzero(mask & mobile[:, None] & mobile[index])
     own = np.where(mobile[:, None, None], blocks.sum(axis=1), 0)
     first = np.concatenate([row, np.arange(number)])
-    second = np.concatenate([np.asarray(neighbors.index)[row, slot], np.arange(number)])
+    second = np.concatenate([index[row, slot], np.arange(number)])
     entries = np.concatenate([-blocks[row, slot], own])
     axis = np.arange(dimension)
     rows = np.broadcast_to((first[:, None] * dimension + axis)[:, :, None], entries.shape)

@@ -30,6 +30,8 @@ from simsens.particles.potentials import EnergyFunction
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
 from simsens.response import descent, hessian
+from simsens.response.curvature import method_for
+from simsens.response.factored import factored_solver
 from simsens.response.relaxation import relax
 
 
@@ -101,7 +103,9 @@ def _attach(system: System, position: Any, neighbors: NeighborList | None) -> An
 
     top = hessian.largest_curvature(held, neighbors, mobile)
     null = hessian.confirmed(hessian.rigid_modes(held.structure, mobile), apply, top)
-    solve = partial(_solve_mobile, mobile[:, None], top, null)
+    solve: Any = partial(_solve_mobile, mobile[:, None], top, null)
+    if neighbors is not None and method_for(held) == "sparse":
+        solve = factored_solver(held, neighbors, mobile, null, top)
     x = implicit_root(optimality, position, system, solve=solve, symmetric=True)
     return jnp.where(_fixed(system.structure), jnp.asarray(system.structure.position), x)
 
