@@ -173,7 +173,7 @@ def _sort(
 
     cell = jnp.clip((inside * shape).astype(jnp.int32), 0, count - 1)
     name = jnp.sum(cell * stride, axis=1)
-    order = jnp.argsort(name).astype(jnp.int32)
+    order = _order(name, table)
     begin = jnp.searchsorted(name[order], jnp.arange(table + 1, dtype=jnp.int32))
     begin = begin.astype(jnp.int32)
     place = jnp.zeros(number, jnp.int32).at[order].set(np.arange(number, dtype=np.int32))
@@ -181,7 +181,7 @@ def _sort(
     by_cell = _Sorted(order, place, wrapped[order], species[order], wraps.astype(jnp.int32))
 
     around = cell[:, None] + np.array([step for step, _ in parts], np.int32)
-    edges = jnp.where(periodic, jnp.floor_divide(around, count), 0)
+    edges = jnp.where(periodic, jnp.floor(around / count), 0).astype(jnp.int32)
     around = around - edges * count
     there = jnp.all((around >= 0) & (around < count), axis=-1)
     name = jnp.where(there, jnp.sum(around * stride, axis=-1), 0)
@@ -189,6 +189,19 @@ def _sort(
     held = jnp.where(there, begin[name + 1] - first, 0)
     origin = edges.astype(position.dtype) @ box - wrapped[:, None]
     return _Cells(first + skipped, held - skipped, edges, origin, jnp.max(held)), by_cell
+
+
+def _order(name: Any, names: int) -> Any:
+    """The particles in the order of their cells' names.
+
+    Names and particles packed into one number are sorted four times as fast as pairs of them.
+    """
+    number = len(name)
+    wide = jnp.int32 if names * number < 2**31 else jax.dtypes.canonicalize_dtype(np.int64)
+    if names * number >= 2 ** (8 * np.dtype(wide).itemsize - 1):
+        return jnp.argsort(name).astype(jnp.int32)
+    packed = jnp.sort(name.astype(wide) * number + jnp.arange(number, dtype=wide))
+    return (packed % number).astype(jnp.int32)
 
 
 @partial(jax.jit, static_argnames=("parts", "members"))

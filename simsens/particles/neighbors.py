@@ -31,7 +31,7 @@ from simsens.particles.structure import Structure
 
 MAX_ENTRIES = 100_000_000  # of one list: some 3 GB; a wrong unit should not take more
 MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
-BRUTE_FORCE = 4_000_000  # below this many distances numpy's plain table beats a grid
+BRUTE_FORCE = 250_000  # below this many distances numpy's plain table beats a grid
 
 
 class CutoffTooLong(ValueError):
@@ -142,17 +142,11 @@ def _by_cells(
     """From a grid of cells, again with larger shapes where those that were tried do not suffice."""
     number, dimension = position.shape
     box = np.eye(dimension) if structure.box is None else np.asarray(structure.box, float)
-    extent = np.ptp(position @ np.linalg.inv(box), axis=0)
-    size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
-    ball = {2: np.pi * longest**2, 3: 4 / 3 * np.pi * longest**3}[dimension]
-    mean = number * ball / max(size, ball)
-    if all(structure.boundary):  # before anything is made, of which a wrong unit makes too much
-        _check_count(number**2 * ball / size, number, longest)
     stencil = cell_list.stencil_for(structure.box, structure.boundary, longest)
-    in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
-    capacity, slots = _rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), _rounded(int(mean) + 2)
-    if like is not None:
-        capacity, slots = max(capacity, like.capacity), like.index.shape[1]
+    if like is None:
+        capacity, slots = _guess(structure, position, box, longest)
+    else:
+        capacity, slots = like.capacity or _rounded(1, 4), like.index.shape[1]
     arguments = (structure.species, box, reach, skin, structure.boundary, stencil)
     double = structure.position.dtype == np.float64
     points = structure.position if double else position  # on its device, if it is there
@@ -172,9 +166,26 @@ def _by_cells(
         slots = max(slots, _rounded(row))
     if _rounded(row + 1) < slots:  # rows that have become shorter are quicker to read
         slots = _rounded(row + 1)
-    index, shift, mask = (part[..., :slots] for part in found[:3])
+    index, shift, mask = found[:3]
+    if slots < index.shape[1]:
+        index, shift, mask = (part[..., :slots] for part in found[:3])
     reference, valid = structure.position, np.asarray(True)
     return NeighborList(index, shift, mask, None, reference, skin, valid, capacity)
+
+
+def _guess(
+    structure: Structure, position: np.ndarray, box: np.ndarray, longest: float
+) -> tuple[int, int]:
+    """Members of a cell and neighbours of a particle, were all spread evenly."""
+    number, dimension = position.shape
+    extent = np.ptp(position @ np.linalg.inv(box), axis=0)
+    size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
+    ball = {2: np.pi * longest**2, 3: 4 / 3 * np.pi * longest**3}[dimension]
+    mean = number * ball / max(size, ball)
+    if all(structure.boundary):  # before anything is made, of which a wrong unit makes too much
+        _check_count(number**2 * ball / size, number, longest)
+    in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
+    return _rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), _rounded(int(mean) + 2)
 
 
 def list_bonds(structure: Structure, bonds: np.ndarray) -> NeighborList:

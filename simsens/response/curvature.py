@@ -31,6 +31,7 @@ from simsens.particles.system import System
 from simsens.response import hessian
 
 SOLVERS = ("auto", "dense", "sparse", "cg")
+NEWTON_TOLERANCE = 1e-3  # relative residual of a Newton step's linear system
 SPARSE_LIMIT = 400_000  # unknowns of a two-dimensional system
 
 
@@ -113,9 +114,7 @@ class Curvature:
         if self.method == "sparse":
             return self._factor.solve(rhs)
         if self.method == "cg":
-            return _solve_cg(
-                self.system, self.neighbors, self.mobile, self.rigid_modes, rhs, self._shift
-            )
+            return self._by_cg(rhs, 1e-14)
         rhs = rhs - (rhs @ self.rigid_modes.T) @ self.rigid_modes
         found = self._spectrum.solve(lambda v: v @ self._matrix, rhs)
         # Eigenvectors of a repeated zero mix: what is left out is zero, not zero to rounding.
@@ -130,10 +129,26 @@ class Curvature:
         """Displacement ``[n]`` to where the force vanishes if the curvature does not change."""
         return np.asarray(self._step.value)[0]
 
-    def step(self, force: Any) -> np.ndarray:
-        """Displacement ``[particle, dimension]`` that balances this force, as far as H tells."""
-        found = self.solve(np.asarray(force).reshape(1, -1))
+    def step(self, force: Any) -> np.ndarray | None:
+        """Displacement ``[particle, dimension]`` that balances this force, as far as H tells.
+
+        ``None`` where the matrix is not positive definite, so that it need not lead downhill.
+        Conjugate gradients stop at three digits, which is what a step of Newton's method gains.
+        """
+        rhs = np.asarray(force).reshape(1, -1)
+        if self.method == "cg":
+            found = self._by_cg(rhs, NEWTON_TOLERANCE)
+            if not np.all(found.converged):
+                return None
+        elif not self.convex:
+            return None
+        else:
+            found = self.solve(rhs)
         return np.asarray(found.value).reshape(np.shape(force))
+
+    def _by_cg(self, rhs: np.ndarray, tol: float) -> LinearSolution:
+        matrix = (self.system, self.neighbors, self.mobile, self.rigid_modes)
+        return _solve_cg(*matrix, rhs, self._shift, tol)
 
     @property
     def convex(self) -> bool:
@@ -230,14 +245,14 @@ def _blocks(system: System, neighbors: Any) -> Any:
 
 @jax.jit
 def _solve_cg(
-    system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any, shift: Any
+    system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any, shift: Any, tol: Any
 ) -> LinearSolution:
     apply = _flat_operator(system, neighbors, mobile)
 
     def shifted(v: Any) -> Any:
         return apply(v) + shift * v
 
-    return jax.lax.map(lambda b: solve_cg(shifted, b, null_space=modes, tol=1e-14), rhs)
+    return jax.lax.map(lambda b: solve_cg(shifted, b, null_space=modes, tol=tol), rhs)
 
 
 @jax.jit

@@ -77,8 +77,6 @@ def finish(
         fresh = curvature is None
         if curvature is None:
             curvature = curvature_at(here, SHIFT)
-            if not curvature.convex:
-                break
         there = _descend(here, curvature, visit, max_move, first_only=not fresh)
         if there is None and fresh:
             break
@@ -103,9 +101,9 @@ def _descend(
 ) -> Visited | None:
     """The first point along the step that is low enough; ``None`` when none is."""
     step = curvature.step(here.force)
-    longest = float(np.linalg.norm(step, axis=1).max())
-    if not np.isfinite(longest):
+    if step is None or not np.isfinite(step).all():
         return None
+    longest = float(np.linalg.norm(step, axis=1).max())
     promised = float(np.vdot(here.force, step))
     scale = min(1.0, max_move / max(longest, 1e-300))
     while scale >= SHORTEST:

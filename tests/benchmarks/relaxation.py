@@ -140,10 +140,10 @@ def by_jax_md(system, fmax, steps):
     structure = system.structure
     flat, side = structure.dimension == 2, float(structure.box[0, 0])
     neighbor_fn, init, advance, energy = jax_md_run(structure.number, flat, side)
-    place, room = jnp.asarray(structure.position) % side, 1.25
+    place = jnp.asarray(structure.position) % side
     with jax.numpy_dtype_promotion("standard"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        neighbors = neighbor_fn.allocate(place, extra_capacity=int(room * structure.number))
+        neighbors = neighbor_fn.allocate(place)
         state = init(place, neighbor=neighbors)
         done = 0
         while done < steps:
