@@ -160,7 +160,7 @@ steps = click.option(
 )  # fmt: skip
 optimizer = click.option(
     "--optimizer", type=click.Choice(["fire", "gd"]), default="fire", show_default=True,
-    help="jax-md's FIRE or gradient descent.",
+    help="FIRE as in jax-md, or gradient descent.",
 )  # fmt: skip
 fixed = click.option(
     "--fixed", metavar="INDICES", callback=_indices,

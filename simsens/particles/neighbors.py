@@ -31,7 +31,7 @@ from simsens.particles.structure import Structure
 
 MAX_ENTRIES = 100_000_000  # of one list: some 3 GB; a wrong unit should not take more
 MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
-BRUTE_FORCE = 250_000  # below this many distances numpy's plain table beats a grid
+BRUTE_FORCE = 1_000_000  # below this many distances numpy's plain table beats a grid
 
 
 class CutoffTooLong(ValueError):

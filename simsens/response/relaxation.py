@@ -1,7 +1,7 @@
 r"""Relax a structure: move the particles until the force on each is at most ``fmax``.
 
-The steps are jax-md's FIRE or gradient descent (``descent``). This driver decides when to stop and
-says why: converged, out of steps, stalled, not a number, or asked to. It renews the list of
+The steps are those of FIRE or of gradient descent (``descent``). This driver decides when to stop
+and says why: converged, out of steps, stalled, not a number, or asked to. It renews the list of
 neighbours when a particle has moved half its skin, and bounds the largest move of a particle.
 
 Tight tolerances are reached by Newton's method once FIRE is near (``newton``), through the same
@@ -59,7 +59,7 @@ def relax(
 
     Args:
         system: structure and potential, with values (see ``relaxed`` for traced ones).
-        optimizer: ``"fire"`` or ``"gd"``, both jax-md's.
+        optimizer: ``"fire"`` or ``"gd"`` (gradient descent).
         fmax: largest force on any free particle, in the potential's energy over length. Below
             1e-6 the run finishes with guarded Newton steps.
         steps: the budget.
@@ -171,22 +171,25 @@ class _Run:
         motion, energy, top = self.advance(at_rest, 1.0, self.fmax, 0, measure)
         return float(energy), float(motion.max_force), float(top)
 
-    def visit(self, position: np.ndarray) -> newton.Visited:
-        """What Newton's method needs to know of a point, on a list that holds there."""
+    def cover(self, position: np.ndarray) -> System:
+        """The system there, with a list of neighbours that holds."""
         listed = self.neighbors
         if listed is not None:
             moved = np.linalg.norm(position - np.asarray(listed.reference), axis=1).max()
             if moved > listed.skin / 2:
                 self.renew(position)
+        return self.system.with_position(position)
+
+    def visit(self, position: np.ndarray) -> newton.Visited:
+        """What Newton's method needs to know of a point."""
+        at = self.cover(position)
         energy, max_force, _ = self.survey(position, measure=False)
-        at = self.system.with_position(position)
         force = np.asarray(curvatures.masked_force(at, self.neighbors, self.mobile))
         return newton.Visited(position, energy, force.reshape(position.shape), max_force)
 
     def curvature_at(self, here: newton.Visited, shift: float) -> curvatures.Curvature:
         """The Hessian at a point that was visited, shifted."""
-        self.visit(here.position)
-        at = self.system.with_position(here.position)
+        at = self.cover(here.position)
         return curvatures.Curvature(at, self.neighbors, self.mobile, self.solver, shift)
 
     def advance(

@@ -100,6 +100,7 @@ def entries(listed):
 
 def same_by_cells(structure, reach, monkeypatch, **options):
     """The list by cells, which is the list by the table in another order."""
+    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 10**9)
     by_table = list_pairs(structure, reach, **options)
     monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
     by_cells = list_pairs(structure, reach, **options)
