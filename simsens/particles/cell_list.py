@@ -108,7 +108,8 @@ def fill(
     parts = tuple((cell, begin) for cell in stencil for begin in range(0, capacity, WORD))
     cells, sorted_ = _sort(position, species, box, jnp.max(reach) + skin, boundary, parts)
     words = _near(cells, sorted_, species, reach + skin, parts, min(capacity, WORD))
-    index, edges, filled, longest, far = _rows(cells, sorted_, words, slots)
+    before, part, filled, longest = _shares(words, slots)
+    index, edges, far = _rows(cells, sorted_, words, before, part, filled)
     shift = _unpacked(edges, position.shape[1])
     return Filled(index, shift, filled, cells.members, longest, far)
 
@@ -246,25 +247,37 @@ def _closer(squared: Any, square: Any, species: Any, sorted_species: Any, at: An
 
 
 @partial(jax.jit, static_argnames="slots")
-def _rows(cells: _Cells, by_cell: _Sorted, words: Any, slots: int) -> tuple[Any, ...]:
-    """Neighbours, packed edges, which slots are filled, the longest row, who is too far."""
-    number = len(words)
+def _shares(words: Any, slots: int) -> tuple[Any, ...]:
+    """Neighbours before each part, the part each slot belongs to, which slots are filled."""
     have = lax.population_count(words).astype(jnp.int32)
     upto = jnp.cumsum(have, axis=1)
     slot = np.arange(slots, dtype=np.int32)
-    part = jnp.sum((upto[:, None, :] <= slot[:, None]).astype(jnp.int32), axis=-1)
+    parts = words.shape[1]
+    part = jnp.zeros((len(words), slots), jnp.int32)
+    for half in reversed([1 << k for k in range(parts.bit_length())]):  # how many are complete
+        further = part + half
+        complete = jnp.take_along_axis(upto, jnp.minimum(further, parts) - 1, axis=1) <= slot
+        part = jnp.where(complete & (further <= parts), further, part)
     filled = slot < upto[:, -1:]
-    part = jnp.minimum(part, words.shape[1] - 1)
-    take = partial(jnp.take_along_axis, indices=part, axis=1)
-    at = take(cells.first) + _bit(take(words), slot - take(upto - have))
+    return upto - have, jnp.minimum(part, parts - 1), filled, jnp.max(upto[:, -1])
 
+
+@jax.jit
+def _rows(
+    cells: _Cells, by_cell: _Sorted, words: Any, before: Any, part: Any, filled: Any
+) -> tuple[Any, ...]:
+    """Neighbours, packed edges, and whether anybody is too far from home."""
+    number, slots = part.shape
+    slot = np.arange(slots, dtype=np.int32)
+    take = partial(jnp.take_along_axis, indices=part, axis=1)
+    at = take(cells.first) + _bit(take(words), slot - take(before))
     own = np.arange(number, dtype=np.int32)[:, None]
     index = jnp.where(filled, by_cell.order[jnp.clip(at, 0, number - 1)], own)
     wraps = _packed(by_cell.wraps)
     edges = take(_packed(cells.edges)) - wraps[index] + wraps[:, None]
     most = 2 * jnp.max(jnp.abs(by_cell.wraps)) + jnp.max(jnp.abs(cells.edges))
     far = most > np.iinfo(np.int8).max
-    return index, jnp.where(filled, edges, 0), filled, jnp.max(upto[:, -1]), far
+    return index, jnp.where(filled, edges, 0), far
 
 
 def _packed(edges: Any) -> Any:

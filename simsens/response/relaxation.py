@@ -33,7 +33,7 @@ NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton st
 NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
 FEW_STEPS, MANY_STEPS = 8, 40  # that a list of neighbours serves, before the skin is adapted
-WIDEST = 0.45  # skin, in spacings
+WIDEST = {2: 0.45, 3: 0.3}  # skin, in spacings; rows grow with its square and its cube
 CHUNK_SECONDS = 0.5  # how often a long run reports
 
 Progress = Callable[[int, float, float], bool | None]
@@ -264,7 +264,9 @@ class _Run:
     def _adapt_skin(self, made: int) -> None:
         """Look further where a list has served few steps, less far where it has served many."""
         if made < FEW_STEPS:
-            self.skin = min(1.5 * self.skin, max(WIDEST * self.spacing, self.least_skin))
+            self.skin = min(
+                1.5 * self.skin, max(WIDEST[self.start.shape[1]] * self.spacing, self.least_skin)
+            )
         elif made > MANY_STEPS:
             self.skin = max(self.skin / 1.5, self.least_skin)
 
