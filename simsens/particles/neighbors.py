@@ -176,7 +176,7 @@ def _by_cells(
 def _guess(
     structure: Structure, position: np.ndarray, box: np.ndarray, longest: float
 ) -> tuple[int, int]:
-    """Members of a cell and neighbours of a particle, were all spread evenly."""
+    """Members of a cell and neighbours of a particle, were all spread evenly, within reason."""
     number, dimension = position.shape
     extent = np.ptp(position @ np.linalg.inv(box), axis=0)
     size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
@@ -184,6 +184,7 @@ def _guess(
     mean = number * ball / max(size, ball)
     if all(structure.boundary):  # before anything is made, of which a wrong unit makes too much
         _check_count(number**2 * ball / size, number, longest)
+    mean = min(mean, 200.0)  # where it is more, the first list will tell how many there are
     in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
     return _rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), _rounded(int(mean) + 2)
 
