@@ -86,29 +86,20 @@ def list_pairs(
     Raises:
         CutoffTooLong: an infinite range in a periodic box, or more entries than memory.
     """
-    position = np.asarray(structure.position, float)
     reach = np.broadcast_to(np.asarray(reach, float), (len(structure.species_names),) * 2)
-    longest = float(reach.max()) + skin
-    if not np.isfinite(longest):
-        if any(structure.boundary):
-            raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
-        longest = np.inf
-
-    if np.isfinite(longest) and len(position) ** 2 > BRUTE_FORCE:
-        return _by_cells(structure, position, reach, skin, longest, like)
-    return _by_table(structure, position, reach, skin, longest, like)
+    finite = np.isfinite(reach).all()
+    if not finite and any(structure.boundary):
+        raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
+    large = finite and structure.number**2 > BRUTE_FORCE
+    return (_by_cells if large else _by_table)(structure, reach, skin, like)
 
 
 def _by_table(
-    structure: Structure,
-    position: np.ndarray,
-    reach: np.ndarray,
-    skin: float,
-    longest: float,
-    like: NeighborList | None,
+    structure: Structure, reach: np.ndarray, skin: float, like: NeighborList | None
 ) -> NeighborList:
     """From the distances between all particles and all images that may be near."""
-    species = np.asarray(structure.species)
+    species, longest = np.asarray(structure.species), float(reach.max()) + skin
+    position = np.asarray(structure.position, float)
     wrapped, wraps = _wrap(structure, position)
     ghost, owner, edges = _ghosts(structure, wrapped, longest)
     if len(wrapped) * len(ghost) > (BRUTE_FORCE if np.isfinite(longest) else MAX_ENTRIES):
@@ -116,7 +107,7 @@ def _by_table(
             raise CutoffTooLong(
                 f"{len(position)} particles make {len(position) ** 2:.2g} pairs: set a cutoff"
             )
-        return _by_cells(structure, position, reach, skin, longest, like)
+        return _by_cells(structure, reach, skin, like)
     squared = sum((wrapped[:, None, k] - ghost[None, :, k]) ** 2 for k in range(wrapped.shape[1]))
     row, column = np.nonzero(np.asarray(squared) < longest**2)
     neighbor = owner[column]
@@ -132,14 +123,10 @@ def _by_table(
 
 
 def _by_cells(
-    structure: Structure,
-    position: np.ndarray,
-    reach: np.ndarray,
-    skin: float,
-    longest: float,
-    like: NeighborList | None,
+    structure: Structure, reach: np.ndarray, skin: float, like: NeighborList | None
 ) -> NeighborList:
     """From a grid of cells, again with larger shapes where those that were tried do not suffice."""
+    position, longest = np.asarray(structure.position, float), float(reach.max()) + skin
     number, dimension = position.shape
     box = np.eye(dimension) if structure.box is None else np.asarray(structure.box, float)
     stencil = cell_list.stencil_for(structure.box, structure.boundary, longest)

@@ -66,9 +66,8 @@ def energy(potential: Any, structure: Structure, position: Any, neighbors: Neigh
 def force(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
     """Forces ``[particle, dimension]``."""
     numbers = gather(potential, structure, neighbors)
-    apart, r = separation(structure, position, neighbors)
-    pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
-    total = jnp.stack([jnp.sum(pull * across, axis=1) for across in apart], axis=1)
+    pulls = _pulls(potential, structure, position, neighbors, numbers)
+    total = jnp.stack([jnp.sum(pull, axis=1) for pull in pulls], axis=1)
     return total * _sound(position, neighbors)
 
 
@@ -84,12 +83,19 @@ def force_function(
     numbers = gather(potential, structure, neighbors)
 
     def of(position: Any) -> Any:
-        apart, r = separation(structure, position, neighbors)
-        pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
-        total = jnp.stack(_row_sums([pull * across for across in apart]), axis=1)
-        return total * _sound(position, neighbors)
+        pulls = _pulls(potential, structure, position, neighbors, numbers)
+        return jnp.stack(_row_sums(pulls), axis=1) * _sound(position, neighbors)
 
     return of
+
+
+def _pulls(
+    potential: Any, structure: Structure, position: Any, neighbors: NeighborList, numbers: Any
+) -> list[Any]:
+    """What each pair adds to the force, a plane ``[particle, slot]`` a dimension."""
+    apart, r = separation(structure, position, neighbors)
+    pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
+    return [pull * across for across in apart]
 
 
 def _row_sums(terms: list[Any]) -> Any:

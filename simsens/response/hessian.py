@@ -74,7 +74,9 @@ def sparse(blocks: np.ndarray, index: np.ndarray, mask: np.ndarray, mobile: np.n
     from scipy.sparse import csr_array
 
     number, _, dimension, _ = blocks.shape
-    row, slot = np.nonzero(mask & mobile[:, None] & mobile[index])
+    # Pairs that only the skin, or a list of all pairs, knows of would fill the factor with zeros.
+    stiff = blocks.any(axis=(2, 3))
+    row, slot = np.nonzero(stiff & mask & mobile[:, None] & mobile[index])
     own = np.where(mobile[:, None, None], blocks.sum(axis=1), 0)
     first = np.concatenate([row, np.arange(number)])
     second = np.concatenate([index[row, slot], np.arange(number)])

@@ -115,22 +115,17 @@ def mobile_mask(structure: structures.Structure) -> np.ndarray:
 def _advance(
     system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str
 ) -> Any:
-    stiffness, target, max_move, budget, measure, tell = bounds
+    stiffness, target, max_move, budget, measure = bounds
     moved = descent.advance(
         system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer
     )
     at, dtype = system.with_position(moved.position), moved.max_force.dtype
-    energy = jax.lax.cond(
-        tell | ~moved.stale,
-        lambda: systems.energy(at, neighbors),
-        lambda: jnp.asarray(jnp.nan, dtype),
-    )
     top = jax.lax.cond(
         measure,
         lambda: hessian.largest_curvature(at, neighbors, mobile),
         lambda: jnp.asarray(stiffness, dtype),
     )
-    return moved, energy, top
+    return moved, systems.energy(at, neighbors), top
 
 
 class _Run:
@@ -155,6 +150,7 @@ class _Run:
         self.start = np.asarray(self.system.structure.position)
         self.spacing = space.spacing(system.structure)
         self.max_move = 0.1 * self.spacing if max_move is None else max_move
+        self.extent = max(float(np.ptp(self.start, axis=0).max()), self.max_move)
         self.skin = self.least_skin = max(0.3 * self.spacing, 2.5 * self.max_move)
         self.history: list[tuple[float, float, float]] = []
         self.neighbors: NeighborList | None = None
@@ -193,15 +189,14 @@ class _Run:
         return curvatures.Curvature(at, self.neighbors, self.mobile, self.solver, shift)
 
     def advance(
-        self, motion: descent.Motion, top: float, target: float, budget: int, measure: bool,
-        tell: bool = True,
-    ) -> Any:  # fmt: skip
+        self, motion: descent.Motion, top: float, target: float, budget: int, measure: bool
+    ) -> Any:
         """Some steps: motion, energy, largest curvature. One program serves all calls.
 
         The curvature costs as much as many steps: where it is not to be measured the last one is
-        kept. So does the energy, which is told when asked for or where the list has not ended it.
+        kept.
         """
-        bounds = (top, target, self.max_move, budget, measure, tell)
+        bounds = (top, target, self.max_move, budget, measure)
         return _advance(self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer)
 
     def descend(self) -> tuple[np.ndarray, int, str]:
@@ -216,7 +211,7 @@ class _Run:
         finish = self.fmax < NEWTON_BELOW
         target = max(self.fmax, NEWTON_NEAR * top * self.spacing) if finish else self.fmax
         motion, chunk, measured = descent.at_rest(position), 20, 0
-        best, best_step, told = np.inf, 0, time.perf_counter()
+        best, best_step = np.inf, 0
         while True:
             done = int(motion.steps)
             if force <= self.fmax:
@@ -233,11 +228,9 @@ class _Run:
             if left <= 0:
                 return np.asarray(position), done, f"the budget of {self.steps} steps was spent"
             began, measure = time.perf_counter(), done >= measured
-            tell = began - told > CHUNK_SECONDS
-            moved, energy, seen = self.advance(motion, top, target, min(left, chunk), measure, tell)
+            moved, energy, seen = self.advance(motion, top, target, min(left, chunk), measure)
             force, stale = float(moved.max_force), bool(moved.stale)
-            tell = tell or not stale
-            if not np.isfinite(force) or (tell and not np.isfinite(float(energy))):
+            if not np.isfinite(force) or not np.isfinite(float(energy)):
                 lost = "the forces became infinite or not a number"
                 return np.asarray(position), done, lost
             made = int(moved.steps) - done
@@ -251,10 +244,8 @@ class _Run:
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:
                 chunk = min(2 * chunk, 2000)
-            if tell:
-                told = time.perf_counter()
-                if self._report(done, float(energy), force):
-                    return np.asarray(position), done, "stopped on request"
+            if self._report(done, float(energy), force):
+                return np.asarray(position), done, "stopped on request"
             if force < 0.99 * best:
                 best, best_step = force, done
             elif done - best_step > PATIENCE:
@@ -300,8 +291,7 @@ class _Run:
     def _check_floor(self, force: float, top: float) -> None:
         """Refuse to go on in the rounding error of the forces, some ``eps lambda_max length``."""
         dtype = self.start.dtype
-        extent = float(np.ptp(self.start, axis=0).max())
-        self.floor = 0.5 * float(np.finfo(dtype).eps) * top * max(extent, self.max_move)
+        self.floor = 0.5 * float(np.finfo(dtype).eps) * top * self.extent
         if self.fmax < self.floor and force < 100 * self.floor:
             cure = "use a larger fmax"
             if dtype == np.float32:

@@ -8,6 +8,7 @@ import pytest
 from simsens.implicit import cholesky
 from simsens.particles.observables import pressure
 from simsens.particles.packing import packing
+from simsens.response import hessian
 from simsens.response import relaxed as module
 from simsens.response.factored import _solve
 from simsens.response.relaxation import relax
@@ -103,3 +104,14 @@ def test_nan_is_handed_on():
     found = _solve(np.full((1, 5), np.nan), *springs(np.ones(5)))
     assert not found.converged.any()
     assert np.isnan(found.value).all()
+
+
+def test_pairs_without_stiffness_are_no_entries():
+    # A list of all pairs, as under jit, must not make the factor a dense one.
+    n = 30
+    everyone = np.array([[j for j in range(n) if j != i] for i in range(n)])
+    near = np.isin((everyone - np.arange(n)[:, None]) % n, (1, n - 1))
+    blocks = np.where(near, 1.0, 0.0)[..., None, None]
+    matrix = hessian.sparse(blocks, everyone, np.ones_like(near), np.ones(n, bool))
+    assert matrix.nnz == 3 * n
+    np.testing.assert_array_equal(matrix.toarray()[0, [0, 1, 2, n - 1]], [2, -1, 0, -1])

@@ -111,7 +111,7 @@ def test_stopped_early_is_told(name):
     solution, _, theta = run(name, maxiter=1, tol=1e-13)
     found = solution(theta)
     if bool(found.converged):
-        pytest.skip("solved in one iteration")
+        pytest.skip("solved in one iteration: there is no early stop to tell")
     assert found.residual > 1e-13
     assert found.reason.startswith("not converged")
     assert np.isnan(jax.jacrev(values(solution))(theta)).any()
@@ -160,7 +160,7 @@ def test_what_cannot_be_unrolled_is_refused(name):
 def test_single_precision(name):
     problem = PROBLEMS[name]
     if problem.algorithm.__class__.__name__ in ("Optimistix", "ScipyMinimize", "ScipyRoot"):
-        pytest.skip("its tolerances are another package's")
+        pytest.skip("another package stops it, by tolerances meant for double precision")
     init, theta = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32),
                                (problem.init, problem.theta))  # fmt: skip
     found = solve(problem.algorithm, init, *theta, maxiter=problem.reach, tol=1e-4)
