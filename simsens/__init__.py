@@ -30,6 +30,7 @@ _HOME = {
     "Sensitivity": "simsens.response.sensitivity",
     "Certificate": "simsens.implicit.certificate",
     "relaxed": "simsens.response.relaxed",
+    "relax_batch": "simsens.studies.batch",
     "custom_root": "simsens.implicit.root",
     "custom_fixed_point": "simsens.implicit.fixed_point",
     "root_jvp": "simsens.implicit.products",
@@ -40,7 +41,7 @@ _HOME = {
 }
 _FOLDERS = (
     "io", "implicit", "learning", "optimality", "particles", "plots", "projection", "prox",
-    "response", "solvers",
+    "response", "solvers", "studies",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOME, *_FOLDERS]
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         prox,
         response,
         solvers,
+        studies,
     )
     from simsens.implicit.certificate import Certificate
     from simsens.implicit.fixed_point import custom_fixed_point
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from simsens.response.sensitivity import Sensitivity, sensitivity
     from simsens.solvers.solution import Solution
     from simsens.solvers.solve import solve
+    from simsens.studies.batch import relax_batch
 
 
 def __getattr__(name: str) -> Any:

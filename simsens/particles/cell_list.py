@@ -16,8 +16,9 @@ not suffice, ``Filled`` says so and the list is to be made again.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -55,6 +56,8 @@ def stencil_for(
 ) -> tuple[tuple[int, ...], ...]:
     """The cells around a cell that can hold neighbours closer than ``longest``.
 
+    Of several boxes ``[box, dimension, dimension]``, a stencil that suffices for all of them.
+
     Example:
         >>> len(stencil_for(np.eye(3) * 10.0, (True, True, True), 2.5))
         27
@@ -64,7 +67,8 @@ def stencil_for(
     if box is None:
         across = np.full(len(boundary), np.inf)
     else:
-        across = 1 / np.linalg.norm(np.linalg.inv(box), axis=0)
+        across = 1 / np.linalg.norm(np.linalg.inv(box), axis=-2)
+        across = across.reshape(-1, len(boundary)).min(axis=0)
     counts = [
         max(1, int(np.ceil(longest / width))) if periodic else 1
         for width, periodic in zip(across, boundary)
@@ -77,20 +81,18 @@ def fill(
     species: Any,
     box: Any,
     reach: Any,
-    skin: float,
     boundary: tuple[bool, ...],
     stencil: tuple[tuple[int, ...], ...],
     capacity: int,
     slots: int,
 ) -> Filled:
-    """List all pairs closer than ``reach + skin``.
+    """List all pairs closer than ``reach``, of one system or of each of several.
 
     Args:
-        position: ``[particle, dimension]``.
+        position: ``[particle, dimension]``, or ``[system, particle, dimension]``, and so on.
         species: ``[particle]``.
         box: ``[dimension, dimension]``; the unit box in free space.
         reach: ``[species, species]``.
-        skin: how much further to look.
         boundary: which edges are periodic.
         stencil: from ``stencil_for``.
         capacity: members of a cell to look at.
@@ -100,18 +102,27 @@ def fill(
         >>> x = np.array([[0.1, 0.5], [0.9, 0.5]])
         >>> around = stencil_for(np.eye(2), (True, True), 0.3)
         >>> reach = np.full((1, 1), 0.3)
-        >>> rows = fill(x, np.zeros(2, int), np.eye(2), reach, 0.0, (True, True), around, 2, 2)
+        >>> rows = fill(x, np.zeros(2, int), np.eye(2), reach, (True, True), around, 2, 2)
         >>> print(rows.index[0], rows.shift[:, 0, 0], rows.mask[0])
         [1 0] [-1  0] [ True False]
     """
     # Several programs: in one, each stage would be computed anew wherever the next reads it.
+    many, dimension = np.ndim(position) == 3, position.shape[-1]
     parts = tuple((cell, begin) for cell in stencil for begin in range(0, capacity, WORD))
-    cells, sorted_ = _sort(position, species, box, jnp.max(reach) + skin, boundary, parts)
-    words = _near(cells, sorted_, species, reach + skin, parts, min(capacity, WORD))
-    before, part, filled, longest = _shares(words, slots)
-    index, edges, far = _rows(cells, sorted_, words, before, part, filled)
-    shift = _unpacked(edges, position.shape[1])
+    sort = _program(_sort, many, boundary=boundary, parts=parts)
+    cells, by_cell = sort(position, species, box, reach)
+    near = _program(_near, many, parts=parts, width=min(capacity, WORD))
+    words = near(cells, by_cell, species, reach)
+    before, part, filled, longest = _program(_shares, many, slots=slots)(words)
+    index, edges, far = _program(_rows, many)(cells, by_cell, words, before, part, filled)
+    shift = _program(_unpacked, many, dimension=dimension)(edges)
     return Filled(index, shift, filled, cells.members, longest, far)
+
+
+@functools.cache
+def _program(stage: Callable[..., Any], many: bool, **static: Any) -> Callable[..., Any]:
+    stage = functools.partial(stage, **static)
+    return jax.jit(jax.vmap(stage) if many else stage)
 
 
 class _Cells(NamedTuple):
@@ -150,11 +161,11 @@ class _Sorted(NamedTuple):
     wraps: Any
 
 
-@partial(jax.jit, static_argnames=("boundary", "parts"))
 def _sort(
-    position: Any, species: Any, box: Any, longest: Any, boundary: tuple[bool, ...], parts: Any
+    position: Any, species: Any, box: Any, reach: Any, boundary: tuple[bool, ...], parts: Any
 ) -> tuple[_Cells, _Sorted]:
     number, dimension = position.shape
+    longest = jnp.max(reach)
     periodic = np.array(boundary)
     inverse = jnp.linalg.inv(box)
     fraction = position @ inverse
@@ -205,19 +216,16 @@ def _order(name: Any, names: int) -> Any:
     return (packed % number).astype(jnp.int32)
 
 
-@partial(jax.jit, static_argnames=("parts", "members"))
-def _near(
-    cells: _Cells, by_cell: _Sorted, species: Any, within: Any, parts: Any, members: int
-) -> Any:
+def _near(cells: _Cells, by_cell: _Sorted, species: Any, reach: Any, parts: Any, width: int) -> Any:
     """Words ``[particle, part]``: bit b tells whether the b-th member is a neighbour."""
     number = len(species)
     # The members come first, so that the sum over them runs along the particles.
-    bit = np.arange(members, dtype=np.int32)[:, None, None]
+    bit = np.arange(width, dtype=np.int32)[:, None, None]
     at = jnp.clip(cells.first + bit, 0, number - 1)
     squared: Any = 0
     for k in range(by_cell.position.shape[1]):
         squared = squared + (by_cell.position[:, k][at] + cells.origin[..., k]) ** 2
-    closer = _closer(squared, within * within, species, by_cell.species, at)
+    closer = _closer(squared, reach * reach, species, by_cell.species, at)
     near = closer & (bit < cells.count)
     words = jnp.where(near, np.uint32(1) << bit.astype(np.uint32), np.uint32(0))
     word = jnp.sum(words, axis=0, dtype=jnp.uint32)
@@ -246,7 +254,6 @@ def _closer(squared: Any, square: Any, species: Any, sorted_species: Any, at: An
     return closer
 
 
-@partial(jax.jit, static_argnames="slots")
 def _shares(words: Any, slots: int) -> tuple[Any, ...]:
     """Neighbours before each part, the part each slot belongs to, which slots are filled."""
     have = lax.population_count(words).astype(jnp.int32)
@@ -262,14 +269,13 @@ def _shares(words: Any, slots: int) -> tuple[Any, ...]:
     return upto - have, jnp.minimum(part, parts - 1), filled, jnp.max(upto[:, -1])
 
 
-@jax.jit
 def _rows(
     cells: _Cells, by_cell: _Sorted, words: Any, before: Any, part: Any, filled: Any
 ) -> tuple[Any, ...]:
     """Neighbours, packed edges, and whether anybody is too far from home."""
     number, slots = part.shape
     slot = np.arange(slots, dtype=np.int32)
-    take = partial(jnp.take_along_axis, indices=part, axis=1)
+    take = functools.partial(jnp.take_along_axis, indices=part, axis=1)
     at = take(cells.first) + _bit(take(words), slot - take(before))
     own = np.arange(number, dtype=np.int32)[:, None]
     index = jnp.where(filled, by_cell.order[jnp.clip(at, 0, number - 1)], own)
@@ -286,7 +292,6 @@ def _packed(edges: Any) -> Any:
     return jnp.sum(edges * scale, axis=-1, dtype=jnp.int32)
 
 
-@partial(jax.jit, static_argnames="dimension")
 def _unpacked(word: Any, dimension: int) -> Any:
     digits = []
     for _ in range(dimension):

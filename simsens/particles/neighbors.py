@@ -133,8 +133,8 @@ def _by_cells(
     if like is None:
         capacity, slots = _guess(structure, position, box, longest)
     else:
-        capacity, slots = like.capacity or _rounded(1, 4), like.index.shape[1]
-    arguments = (structure.species, box, reach, skin, structure.boundary, stencil)
+        capacity, slots = like.capacity or rounded(1, 4), like.index.shape[1]
+    arguments = (structure.species, box, reach + skin, structure.boundary, stencil)
     double = structure.position.dtype == np.float64
     points = structure.position if double else position  # on its device, if it is there
     while True:
@@ -149,10 +149,10 @@ def _by_cells(
             away = np.moveaxis(home[:, None] - home[listed.index], -1, 0)
             shift = np.where(listed.mask, np.asarray(listed.shift, int) + away, 0).astype(np.int32)
             return replace(listed, shift=shift, reference=structure.position)
-        capacity = max(capacity, _rounded(members, 4))
-        slots = max(slots, _rounded(row))
-    if _rounded(row + 1) < slots:  # rows that have become shorter are quicker to read
-        slots = _rounded(row + 1)
+        capacity = max(capacity, rounded(members, 4))
+        slots = max(slots, rounded(row))
+    if rounded(row + 1) < slots:  # rows that have become shorter are quicker to read
+        slots = rounded(row + 1)
     index, shift, mask = found[:3]
     if slots < index.shape[1]:
         index, shift, mask = (part[..., :slots] for part in found[:3])
@@ -173,7 +173,7 @@ def _guess(
         _check_count(number**2 * ball / size, number, longest)
     mean = min(mean, 200.0)  # where it is more, the first list will tell how many there are
     in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
-    return _rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), _rounded(int(mean) + 2)
+    return rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), rounded(int(mean) + 2)
 
 
 def list_bonds(structure: Structure, bonds: np.ndarray) -> NeighborList:
@@ -278,7 +278,7 @@ def _rows(
     """Pad the sorted entries to rows of one length, rounded up so that few shapes are compiled."""
     number, dimension = structure.number, structure.dimension
     filled = np.bincount(row, minlength=number)
-    width = max(slots, _rounded(int(filled.max(initial=0))))
+    width = max(slots, rounded(int(filled.max(initial=0))))
     place = np.arange(len(row)) - np.repeat(np.cumsum(filled) - filled, filled)
     index = np.tile(np.arange(number, dtype=np.int32)[:, None], (1, width))
     mask = np.zeros((number, width), bool)
@@ -292,7 +292,7 @@ def _rows(
     return NeighborList(index, shifts, mask, bonds, structure.position, skin, np.asarray(True))
 
 
-def _rounded(width: int, least: int = 12) -> int:
+def rounded(width: int, least: int = 12) -> int:
     """The next of 12, 16, 24, 32, 48, ...: few shapes to compile, and a third empty at most."""
     size = least
     while size < width:

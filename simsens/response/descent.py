@@ -108,12 +108,12 @@ def advance(
 
     def next_move(position: Any, move: Any) -> tuple[Any, Any]:
         """The move within its bound, and whether it would outrun the list."""
-        longest = _longest(move)
-        move = move * jnp.minimum(1, max_move / jnp.maximum(longest, tiny)).astype(dtype)
+        furthest = longest(move)
+        move = move * jnp.minimum(1, max_move / jnp.maximum(furthest, tiny)).astype(dtype)
         if neighbors is None:
             return move, jnp.zeros_like(motion.stale)
-        gone = _longest(position - neighbors.reference)
-        return move, gone + jnp.minimum(longest, max_move) > neighbors.skin / 2
+        gone = longest(position - neighbors.reference)
+        return move, gone + jnp.minimum(furthest, max_move) > neighbors.skin / 2
 
     def body(state: Any) -> Any:
         position, move, inertia, steps, _, _ = state
@@ -121,7 +121,7 @@ def advance(
         pull = force(position)
         inertia, move = step(inertia, pull)
         move, stale = next_move(position, move)
-        return position, move, inertia, steps + 1, _longest(pull), stale
+        return position, move, inertia, steps + 1, longest(pull), stale
 
     def going(state: Any) -> Any:
         *_, steps, size, stale = state
@@ -131,7 +131,7 @@ def advance(
     def first() -> Any:
         pull = force(motion.position)
         inertia, move = begin(motion.inertia, pull)
-        return move, inertia, _longest(pull)
+        return move, inertia, longest(pull)
 
     known = (motion.move, motion.inertia, motion.max_force)
     move, inertia, size = lax.cond(motion.fresh, first, lambda: known)
@@ -155,7 +155,8 @@ def _force(system: System, neighbors: NeighborList | None, mask: Any) -> Callabl
     return lambda x: jnp.where(mask, force(x), 0)
 
 
-def _longest(vectors: Any) -> Any:
+def longest(vectors: Any) -> Any:
+    """The length of the longest of ``vectors [particle, dimension]``."""
     return jnp.sqrt(jnp.max(jnp.sum(vectors * vectors, axis=-1)))
 
 

@@ -108,13 +108,19 @@ def _descend(
     scale = min(1.0, max_move / max(longest, 1e-300))
     while scale >= SHORTEST:
         there = visit(np.asarray(here.position) + scale * step)
-        if there.max_force < 0.5 * here.max_force:
-            return there
-        # What the slope promises must stand out from the rounding of the energy.
-        visible = promised * scale > 1e-10 * abs(here.energy)
-        if visible and there.energy < here.energy - ARMIJO * scale * promised:
+        if gains(here.energy, here.max_force, there.energy, there.max_force, promised * scale):
             return there
         if first_only:
             return None
         scale /= 2
     return None
+
+
+def gains(energy: Any, max_force: Any, new_energy: Any, new_max_force: Any, promised: Any) -> Any:
+    """Whether a step gains enough: half of the largest force, or of the energy what is promised.
+
+    What the slope promises must stand out from the rounding of the energy to be looked at.
+    """
+    visible = promised > 1e-10 * abs(energy)
+    lower = new_energy < energy - ARMIJO * promised
+    return (new_max_force < 0.5 * max_force) | (visible & lower)

@@ -33,7 +33,8 @@ NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton st
 NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
 FEW_STEPS, MANY_STEPS = 8, 40  # that a list of neighbours serves, before the skin is adapted
-WIDEST = {2: 0.45, 3: 0.3}  # skin, in spacings; rows grow with its square and its cube
+LEAST_SKIN = 0.3  # spacings
+WIDEST_SKIN = {2: 0.45, 3: 0.3}  # by dimension: rows grow with its square and its cube
 CHUNK_SECONDS = 0.5  # how often a long run reports
 
 Progress = Callable[[int, float, float], bool | None]
@@ -111,6 +112,18 @@ def mobile_mask(structure: structures.Structure) -> np.ndarray:
     return ~np.asarray(structure.fixed)
 
 
+def rounding(dtype: Any, top: float, extent: float) -> float:
+    """Forces that rounding alone can make: some ``eps`` of the curvature times the coordinates."""
+    return 0.5 * float(np.finfo(dtype).eps) * top * extent
+
+
+def adapted_skin(skin: float, made: float, spacing: float, dimension: int) -> float:
+    """Look further where a list has served few steps, less far where it has served many."""
+    if made < FEW_STEPS:
+        return min(1.5 * skin, max(WIDEST_SKIN[dimension], LEAST_SKIN) * spacing)
+    return max(skin / 1.5, LEAST_SKIN * spacing) if made > MANY_STEPS else skin
+
+
 @partial(jax.jit, static_argnames="optimizer")
 def _advance(
     system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str
@@ -151,7 +164,8 @@ class _Run:
         self.spacing = space.spacing(system.structure)
         self.max_move = 0.1 * self.spacing if max_move is None else max_move
         self.extent = max(float(np.ptp(self.start, axis=0).max()), self.max_move)
-        self.skin = self.least_skin = max(0.3 * self.spacing, 2.5 * self.max_move)
+        self.least_skin = max(LEAST_SKIN * self.spacing, 2.5 * self.max_move)
+        self.skin = self.least_skin
         self.history: list[tuple[float, float, float]] = []
         self.neighbors: NeighborList | None = None
         self.renew(self.start)
@@ -240,7 +254,9 @@ class _Run:
             if measure:
                 measured = done + max(20, done // 2)
             if stale:
-                self._adapt_skin(made)
+                dimension = self.start.shape[1]
+                skin = adapted_skin(self.skin, made, self.spacing, dimension)
+                self.skin = max(skin, self.least_skin)
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:
                 chunk = min(2 * chunk, 2000)
@@ -251,15 +267,6 @@ class _Run:
             elif done - best_step > PATIENCE:
                 stalled = f"stalled: no progress in {PATIENCE} steps"
                 return np.asarray(position), done, stalled
-
-    def _adapt_skin(self, made: int) -> None:
-        """Look further where a list has served few steps, less far where it has served many."""
-        if made < FEW_STEPS:
-            self.skin = min(
-                1.5 * self.skin, max(WIDEST[self.start.shape[1]] * self.spacing, self.least_skin)
-            )
-        elif made > MANY_STEPS:
-            self.skin = max(self.skin / 1.5, self.least_skin)
 
     def _finish(self, position: Any, done: int) -> tuple[newton.Visited, int]:
         """Newton steps from here: every digit of the minimum is a digit of its derivative."""
@@ -289,9 +296,9 @@ class _Run:
         raise InvalidStructure(f"the energy or its derivative is not finite at the start: {cause}")
 
     def _check_floor(self, force: float, top: float) -> None:
-        """Refuse to go on in the rounding error of the forces, some ``eps lambda_max length``."""
+        """Refuse to go on in the rounding error of the forces."""
         dtype = self.start.dtype
-        self.floor = 0.5 * float(np.finfo(dtype).eps) * top * self.extent
+        self.floor = rounding(dtype, top, self.extent)
         if self.fmax < self.floor and force < 100 * self.floor:
             cure = "use a larger fmax"
             if dtype == np.float32:

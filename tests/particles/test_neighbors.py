@@ -226,7 +226,7 @@ def test_rows_keep_the_length_asked_for():
 
 
 def test_row_lengths_are_few_and_fit():
-    widths = [neighbors._rounded(k) for k in range(1, 200)]
+    widths = [neighbors.rounded(k) for k in range(1, 200)]
     assert all(width >= k for k, width in enumerate(widths, 1))
     assert all(width <= max(widths[0], 2 * k) for k, width in enumerate(widths, 1))
     assert len(set(widths)) < 20
