@@ -31,6 +31,7 @@ from simsens.particles.structure import Structure
 
 MAX_ENTRIES = 100_000_000  # of one list: some 3 GB; a wrong unit should not take more
 MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
+MUCH_SHORTER = 0.8  # of the rows there are
 BRUTE_FORCE = 1_000_000  # below this many distances numpy's plain table beats a grid
 
 
@@ -52,6 +53,7 @@ class NeighborList:
         skin: how much further than the interaction the list looks; infinite when never stale.
         valid: whether the list is complete (a traced list cannot raise); energies are NaN if not.
         capacity: members of a cell that were looked at, where it was made from cells.
+        upright: whether the edges of the box are known to lie along the axes.
     """
 
     index: Any
@@ -62,12 +64,13 @@ class NeighborList:
     skin: Any
     valid: Any
     capacity: int = 0
+    upright: bool = False
 
 
 jax.tree_util.register_dataclass(
     NeighborList,
     data_fields=["index", "shift", "mask", "bond", "reference", "skin", "valid"],
-    meta_fields=["capacity"],
+    meta_fields=["capacity", "upright"],
 )
 
 
@@ -151,13 +154,14 @@ def _by_cells(
             return replace(listed, shift=shift, reference=structure.position)
         capacity = max(capacity, rounded(members, 4))
         slots = max(slots, rounded(row))
-    if rounded(row + 1) < slots:  # rows that have become shorter are quicker to read
+    if rounded(row + 1) <= MUCH_SHORTER * slots:  # quicker to read: worth another program
         slots = rounded(row + 1)
     index, shift, mask = found[:3]
     if slots < index.shape[1]:
         index, shift, mask = (part[..., :slots] for part in found[:3])
     reference, valid = structure.position, np.asarray(True)
-    return NeighborList(index, shift, mask, None, reference, skin, valid, capacity)
+    upright = is_upright(box)
+    return NeighborList(index, shift, mask, None, reference, skin, valid, capacity, upright)
 
 
 def _guess(
@@ -289,14 +293,22 @@ def _rows(
     if bond is not None:
         bonds = np.zeros((number, width), np.int32)
         bonds[row, place] = bond
-    return NeighborList(index, shifts, mask, bonds, structure.position, skin, np.asarray(True))
+    upright = structure.box is None or is_upright(np.asarray(structure.box))
+    return NeighborList(
+        index, shifts, mask, bonds, structure.position, skin, np.asarray(True), upright=upright
+    )
+
+
+def is_upright(box: np.ndarray) -> bool:
+    """Whether the edges of a box, or of all of several, lie along the axes."""
+    return not (box * (1 - np.eye(box.shape[-1]))).any()
 
 
 def rounded(width: int, least: int = 12) -> int:
-    """The next of 12, 16, 24, 32, 48, ...: few shapes to compile, and a third empty at most."""
+    """The next of 12, 16, 20, 24, 28, 32, 40, ...: few shapes to compile, at most a fifth empty."""
     size = least
     while size < width:
-        size += size // 2 if size & (size - 1) == 0 else size // 3
+        size += max(4, 1 << (size.bit_length() - 3))
     return size
 
 

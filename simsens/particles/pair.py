@@ -40,16 +40,19 @@ def gather(potential: Any, structure: Structure, neighbors: NeighborList) -> dic
 
 
 def separation(
-    structure: Structure, position: Any, neighbors: NeighborList
+    structure: Structure, position: Any, neighbors: NeighborList, upright: bool = False
 ) -> tuple[list[Any], Any]:
-    """Vectors to the neighbours, a plane a dimension, and their lengths; 1 in empty slots."""
+    """Vectors to the neighbours, a plane a dimension, and their lengths; 1 in empty slots.
+
+    Edges along the axes (``upright``) need one term an axis; derivatives by the box need all.
+    """
     apart = []
     for k in range(position.shape[1]):
         across = position[:, k][neighbors.index] - position[:, k, None]
         if structure.box is not None:
             edges = jnp.asarray(structure.box, position.dtype)[:, k]
-            for edge, shift in zip(edges, neighbors.shift):
-                across = across + shift.astype(position.dtype) * edge
+            for j in (k,) if upright else range(position.shape[1]):
+                across = across + neighbors.shift[j].astype(position.dtype) * edges[j]
         apart.append(across)
     squared = sum(across * across for across in apart)
     return apart, jnp.sqrt(jnp.where(neighbors.mask, squared, 1))
@@ -83,17 +86,22 @@ def force_function(
     numbers = gather(potential, structure, neighbors)
 
     def of(position: Any) -> Any:
-        pulls = _pulls(potential, structure, position, neighbors, numbers)
+        pulls = _pulls(potential, structure, position, neighbors, numbers, neighbors.upright)
         return jnp.stack(_row_sums(pulls), axis=1) * _sound(position, neighbors)
 
     return of
 
 
 def _pulls(
-    potential: Any, structure: Structure, position: Any, neighbors: NeighborList, numbers: Any
+    potential: Any,
+    structure: Structure,
+    position: Any,
+    neighbors: NeighborList,
+    numbers: Any,
+    upright: bool = False,
 ) -> list[Any]:
     """What each pair adds to the force, a plane ``[particle, slot]`` a dimension."""
-    apart, r = separation(structure, position, neighbors)
+    apart, r = separation(structure, position, neighbors, upright)
     pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
     return [pull * across for across in apart]
 

@@ -156,6 +156,7 @@ def list_neighbors(stack: Stack, reach: Any, skin: float) -> NeighborList | None
     return NeighborList(
         index=found.index, shift=found.shift, mask=found.mask, bond=None,
         reference=stack.position.copy(), skin=np.full(count, skin), valid=np.ones(count, bool),
+        upright=neighbor_lists.is_upright(given[2]),
     )  # fmt: skip
 
 
