@@ -1,4 +1,4 @@
-"""Every option, told once; commands pick theirs. Imports click alone."""
+"""Every option, told once; commands pick theirs. Imports nothing heavier than click."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from simsens.response.optimizers import OPTIMIZERS
 
 Decorator = Callable[[Any], Any]
 
@@ -159,8 +161,8 @@ steps = click.option(
     help="The budget of steps.",
 )  # fmt: skip
 optimizer = click.option(
-    "--optimizer", type=click.Choice(["fire", "gd"]), default="fire", show_default=True,
-    help="FIRE as in jax-md, or gradient descent.",
+    "--optimizer", type=click.Choice(list(OPTIMIZERS)), default="fire", show_default=True,
+    help="; ".join(f"{name}: {line.words}" for name, line in OPTIMIZERS.items()) + ".",
 )  # fmt: skip
 fixed = click.option(
     "--fixed", metavar="INDICES", callback=_indices,

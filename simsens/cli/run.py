@@ -24,6 +24,7 @@ from simsens.particles.potentials.build import build
 from simsens.particles.potentials.errors import InvalidPotential
 from simsens.particles.structure import check
 from simsens.particles.system import System
+from simsens.response import optimizers
 from simsens.response.curvature import method_for
 from simsens.response.equilibrium import NotConverged
 from simsens.response.relaxation import mobile_mask
@@ -36,6 +37,7 @@ def relax(settings: dict[str, Any]) -> int:
     began, started = time.perf_counter(), datetime.now(UTC)
     output, drawing = _outputs(settings)
     system, origin = _system(settings)
+    optimizers.check(settings["optimizer"], system)
     facts = session.input_facts(settings["structure"])
     wrt = _names(settings, system)
     fmax = settings["fmax"] or (1e-10 if wrt and settings["dtype"] == "float64" else 1e-6)

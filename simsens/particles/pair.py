@@ -158,6 +158,13 @@ class Stiffness:
         terms = [stretch * d + self.tension * w for d, w in zip(self.apart, apart)]
         return jnp.stack(_row_sums(terms), axis=1)
 
+    def diagonal(self) -> Any:
+        """The diagonal blocks ``[particle, dimension, dimension]`` of the Hessian."""
+        rows = [[jnp.sum(self.along * p * q, axis=1) for q in self.apart] for p in self.apart]
+        outer = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+        tension = jnp.sum(self.tension, axis=1)[:, None, None]
+        return outer + tension * jnp.eye(len(self.apart), dtype=outer.dtype)
+
     def blocks(self) -> Any:
         """``k [particle, slot, dimension, dimension]``."""
         d = jnp.stack(self.apart, axis=-1)

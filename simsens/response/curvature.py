@@ -2,25 +2,32 @@
 
 ``Curvature`` answers what the Newton steps, the sensitivities and their certificates need: solve
 for many right-hand sides, and tell the zero, the negative and the smallest positive eigenvalues.
-There are three ways, chosen by size:
+There are three ways, chosen by size, and the choice is told in the log with its predicted cost:
 
 * *dense*: all eigenvalues and eigenvectors;
 * *sparse*: a sparse factorisation, in two dimensions, where it fills in little;
-* *cg*: projected conjugate gradients, and a Lanczos iteration for the smallest eigenvalues, which
-  may fail and then says so.
+* *cg*: projected conjugate gradients, preconditioned by the diagonal blocks, several right-hand
+  sides in one Krylov space; and a Lanczos iteration for the smallest eigenvalues, which may fail
+  and then says so.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.implicit.linear_solve import LinearSolution, solve_cg
+from simsens.implicit import lanczos
+from simsens.implicit.linear_solve import (
+    LinearSolution,
+    solve_block_cg,
+    solve_cg,
+)
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction
 from simsens.implicit.linear_solve.spectrum import spectrum
 from simsens.implicit.sparse_factor import Singular, SparseFactor
@@ -28,11 +35,15 @@ from simsens.particles import pair
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
-from simsens.response import hessian
+from simsens.response import cost, hessian
 
 SOLVERS = ("auto", "dense", "sparse", "cg")
-NEWTON_TOLERANCE = 1e-3  # relative residual of a Newton step's linear system
+CG_TOLERANCE = 1e-12  # relative residual that conjugate gradients aim at
+NEWTON_TOLERANCE = 1e-3  # ... where three digits are all that is asked for
+CG_TOGETHER = 8  # right-hand sides that share one Krylov space
 SPARSE_LIMIT = 400_000  # unknowns of a two-dimensional system
+PLANE_ENTRIES = 14  # of a row of the matrix of a packing of disks
+log = logging.getLogger("simsens")
 
 
 def method_for(system: System, solver: str = "auto") -> str:
@@ -51,8 +62,9 @@ def method_for(system: System, solver: str = "auto") -> str:
     size = system.structure.number * system.structure.dimension
     if size <= DENSE_LIMIT:
         return "dense"
-    flat = system.structure.dimension == 2 and size <= SPARSE_LIMIT
-    return "sparse" if of_pairs and flat else "cg"
+    flat = of_pairs and system.structure.dimension == 2 and size <= SPARSE_LIMIT
+    fits = flat and cost.predict("sparse", size, PLANE_ENTRIES * size).memory < cost.free_memory()
+    return "sparse" if fits else "cg"
 
 
 class Curvature:
@@ -75,11 +87,15 @@ class Curvature:
         shift: float = 0.0,
     ) -> None:
         self.method = method_for(system, solver)
+        if self.method == "cg" and neighbors is not None and np.isfinite(neighbors.skin):
+            # Hundreds of products read the rows: they hold nobody out of reach.
+            neighbors = systems.list_neighbors(system)
         self.system, self.neighbors, self.mobile = system, neighbors, np.asarray(mobile)
         dimension = system.structure.dimension
         self._left_out = int((~self.mobile).sum()) * dimension
         self._kept = np.repeat(self.mobile, dimension)
         self._size = system.structure.number * dimension
+        self._announce()
         arguments = (system, neighbors, self.mobile)
         found = (_assemble if self.method == "dense" else _survey)(*arguments)
         self.force, self.rigid_modes = np.asarray(found[0]), np.asarray(found[1])
@@ -100,6 +116,17 @@ class Curvature:
             except Singular:  # floppy: only an iteration from zero still has a meaning
                 self.method = "cg"
 
+    def _announce(self) -> None:
+        """Tell the choice and what it will cost, once it is worth telling."""
+        entries = self._size**2
+        if self.neighbors is not None:
+            pairs = int(np.count_nonzero(np.asarray(self.neighbors.mask)))
+            entries = (pairs + len(self.mobile)) * self.system.structure.dimension**2
+        log.info(
+            "%d unknowns by %s: %s predicted",
+            self._size, self.method, cost.predict(self.method, self._size, entries),
+        )  # fmt: skip
+
     def _factorise(self, matrix: np.ndarray) -> None:
         # At a point that is not quite a minimum a free rotation costs about the residual force; it
         # is taken out exactly, so that it is neither inverted nor counted as a curvature.
@@ -114,15 +141,27 @@ class Curvature:
         if self.method == "sparse":
             return self._factor.solve(rhs)
         if self.method == "cg":
-            return self._by_cg(rhs, 1e-14)
+            return self._by_cg(rhs, CG_TOLERANCE)
         rhs = rhs - (rhs @ self.rigid_modes.T) @ self.rigid_modes
         found = self._spectrum.solve(lambda v: v @ self._matrix, rhs)
         # Eigenvectors of a repeated zero mix: what is left out is zero, not zero to rounding.
         return replace(found, value=np.where(self._kept, found.value, 0))
 
+    def estimate(self, rhs: Any) -> np.ndarray:
+        """Solutions ``[m, n]`` to three digits at least, where more of them is not needed."""
+        if self.method == "cg":
+            return np.asarray(self._by_cg(np.asarray(rhs), NEWTON_TOLERANCE).value)
+        return np.asarray(self.solve(rhs).value)
+
     @cached_property
     def _step(self) -> LinearSolution:
-        return self.solve(self.force[None])
+        # A distance to the minimum: of what it is good for, half of the digits are plenty.
+        tol = CG_TOLERANCE**0.5
+        return (
+            self._by_cg(self.force[None], tol)
+            if self.method == "cg"
+            else self.solve(self.force[None])
+        )
 
     @property
     def newton_step(self) -> np.ndarray:
@@ -148,7 +187,25 @@ class Curvature:
 
     def _by_cg(self, rhs: np.ndarray, tol: float) -> LinearSolution:
         matrix = (self.system, self.neighbors, self.mobile, self.rigid_modes)
-        return _solve_cg(*matrix, rhs, self._shift, tol)
+        if len(rhs) == 1:
+            found = [_solve_cg(*matrix, rhs, self._shift, tol)]
+        else:
+            parts = [rhs[k : k + CG_TOGETHER] for k in range(0, len(rhs), CG_TOGETHER)]
+            found = [self._block_cg(part, tol) for part in parts]
+        return jax.tree.map(lambda *rows: np.concatenate(rows), *found)
+
+    def _block_cg(self, rhs: np.ndarray, tol: float) -> LinearSolution:
+        matrix = (self.system, self.neighbors, self.mobile, self.rigid_modes)
+        return _solve_block_cg(*matrix, rhs, self._shift, tol, self._block_product)
+
+    @cached_property
+    def _block_product(self) -> _HostProduct | None:
+        """The product with several vectors at once: SciPy's reads the matrix once for all."""
+        if self.neighbors is None or jax.default_backend() != "cpu":
+            return None
+        listed = (np.asarray(self.neighbors.index), np.asarray(self.neighbors.mask))
+        blocks = np.asarray(_blocks(self.system, self.neighbors))
+        return _HostProduct(hessian.sparse(blocks, *listed, self.mobile))
 
     @property
     def convex(self) -> bool:
@@ -177,9 +234,11 @@ class Curvature:
         if self.method == "sparse":
             found, sure = self._factor.near_zero()
         else:
-            found, sure = _lanczos(
-                self.system, self.neighbors, self.mobile, self.rigid_modes, self._top
-            )
+            given = (self.system, self.neighbors, self.mobile, self.rigid_modes, self._top)
+            start = np.random.default_rng(0).standard_normal(self._size)
+            floor = null_fraction(self.force.dtype, self._size) * self._top
+            advance = partial(_lanczos_steps, *given)
+            found, sure = lanczos.lowest(advance, start.astype(self.force.dtype), floor)
         return np.append(found, self._top), sure
 
     @property
@@ -243,19 +302,58 @@ def _blocks(system: System, neighbors: Any) -> Any:
     return pair.stiffness(system.potential, system.structure, position, neighbors).blocks()
 
 
-@jax.jit
-def _solve_cg(
-    system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any, shift: Any, tol: Any
-) -> LinearSolution:
+def _cg_parts(system: System, neighbors: Any, mobile: Any, shift: Any) -> tuple[Any, Any]:
+    """The shifted product and the preconditioner on vectors ``[n]``."""
+    shape = jnp.shape(system.structure.position)
     apply = _flat_operator(system, neighbors, mobile)
+    smooth = hessian.preconditioner(system, neighbors, mobile)
 
     def shifted(v: Any) -> Any:
         return apply(v) + shift * v
 
-    return jax.lax.map(lambda b: solve_cg(shifted, b, null_space=modes, tol=tol), rhs)
+    flat = smooth and (lambda r: smooth(r.reshape(shape)).reshape(-1))
+    return shifted, flat
 
 
 @jax.jit
+def _solve_cg(
+    system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any, shift: Any, tol: Any
+) -> LinearSolution:
+    product, smooth = _cg_parts(system, neighbors, mobile, shift)
+    found = solve_cg(product, rhs[0], null_space=modes, tol=tol, preconditioner=smooth)
+    return jax.tree.map(lambda number: jnp.asarray(number)[None], found)
+
+
+@partial(jax.jit, static_argnames="block_product")
+def _solve_block_cg(
+    system: System,
+    neighbors: Any,
+    mobile: Any,
+    modes: Any,
+    rhs: Any,
+    shift: Any,
+    tol: Any,
+    block_product: _HostProduct | None,
+) -> LinearSolution:
+    product, smooth = _cg_parts(system, neighbors, mobile, shift)
+    multiply = block_product and (lambda v: block_product(v) + shift * v)
+    found = solve_block_cg(
+        product, rhs, null_space=modes, tol=tol, preconditioner=smooth, block_product=multiply
+    )
+    return replace(found, iterations=jnp.broadcast_to(found.iterations, found.residual.shape))
+
+
+class _HostProduct:
+    """A sparse matrix on the host times ``[n, m]``, under a trace; a key of its own."""
+
+    def __init__(self, matrix: Any) -> None:
+        self.matrix = matrix
+
+    def __call__(self, v: Any) -> Any:
+        shape = jax.ShapeDtypeStruct(v.shape, v.dtype)
+        return jax.pure_callback(lambda v: self.matrix @ np.asarray(v), shape, v)
+
+
 def _lifted(system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, v: Any) -> Any:
     """The Hessian times v, with everything known to be flat lifted to the top of the spectrum."""
     still = jnp.repeat(~jnp.asarray(mobile), system.structure.dimension)
@@ -265,27 +363,12 @@ def _lifted(system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, v
     return image + top * flat + top * jnp.where(still, v, 0)
 
 
-def _lanczos(
-    system: System, neighbors: Any, mobile: Any, modes: Any, top: float
-) -> tuple[np.ndarray, bool]:
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-
-    n = modes.shape[1]
-
-    def matvec(v: np.ndarray) -> np.ndarray:
-        return np.asarray(_lifted(system, neighbors, mobile, modes, top, v.reshape(-1)))
-
-    operator = LinearOperator((n, n), matvec=matvec, dtype=float)
-    start = np.random.default_rng(0).standard_normal(n)
-    try:
-        found = eigsh(
-            operator, k=4, which="SA", v0=start, tol=1e-4, ncv=60, maxiter=200,
-            return_eigenvectors=False,
-        )  # fmt: skip
-        sure = True
-    except ArpackNoConvergence as failure:
-        found, sure = failure.eigenvalues, False
-    return np.sort(found), sure and len(found) > 0
+@jax.jit
+def _lanczos_steps(
+    system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, state: Any
+) -> tuple[Any, Any, Any]:
+    product = partial(_lifted, system, neighbors, mobile, modes, top)
+    return lanczos.steps(product, state, lanczos.CHUNK)
 
 
 @jax.jit

@@ -1,11 +1,7 @@
 r"""Steps of the minimisers, many in one compiled program.
 
-FIRE is a damped molecular dynamics; its time step is right when it resolves the fastest vibration
-:math:`\omega = \sqrt{\lambda_{\max}/m}`. The mass is therefore chosen as
-:math:`m = \lambda_{\max}/14`: the largest time step 0.4 of jax-md's defaults then gives
-:math:`\omega\, dt = 1.5`, whatever the units of the system; the integrator is stable up to 2, and
-1.2, which jax-md's reduced units come to, takes more steps. Gradient descent (jax-md's) steps by
-:math:`1/\lambda_{\max}` for the same reason.
+The optimizer (``optimizers``) makes them: given the force where the last move has led, it tells the
+next one.
 
 A list of neighbours holds while nobody has moved further than half its skin. The next move is known
 before it is made, so that the loop ends where it would outrun the list.
@@ -22,14 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from simsens.particles import jax_md_door, pair
+from simsens.particles import pair
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
-from simsens.response import fire
-
-OPTIMIZERS = ("fire", "gd")
-STIFFNESS_PER_MASS = 14
+from simsens.response import fire, optimizers
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Motion:
     Attributes:
         position: ``[particle, dimension]``.
         move: ``[particle, dimension]`` the next displacement.
-        inertia: of FIRE.
+        inertia: of the optimizer.
         steps: how many were made.
         max_force: largest force on a mobile particle at ``position``.
         stale: whether the next move needs a new list of neighbours.
@@ -97,14 +90,16 @@ def advance(
         target: the largest force to stop at.
         max_move: the largest displacement of a particle in one step.
         budget: the number of steps.
-        optimizer: ``"fire"`` or ``"gd"``.
+        optimizer: a name in ``optimizers``.
     """
     motion = jax.tree.map(jnp.asarray, motion)
     dtype = motion.position.dtype
     tiny = np.asarray(1e-300 if dtype == jnp.float64 else 1e-30, dtype)
     stiffness = jnp.maximum(stiffness, tiny).astype(dtype)
     force = _force(system, neighbors, mobile[:, None])
-    begin, step = {"fire": _fire, "gd": _gradient_descent}[optimizer](stiffness)
+    here = system.with_position(motion.position)
+    setting = optimizers.Setting(here, neighbors, mobile, stiffness, max_move)
+    begin, step = optimizers.steps(optimizer, setting)
 
     def next_move(position: Any, move: Any) -> tuple[Any, Any]:
         """The move within its bound, and whether it would outrun the list."""
@@ -158,25 +153,3 @@ def _force(system: System, neighbors: NeighborList | None, mask: Any) -> Callabl
 def longest(vectors: Any) -> Any:
     """The length of the longest of ``vectors [particle, dimension]``."""
     return jnp.sqrt(jnp.max(jnp.sum(vectors * vectors, axis=-1)))
-
-
-def _fire(stiffness: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    mass = stiffness / STIFFNESS_PER_MASS
-    return (
-        lambda inertia, force: fire.begin(inertia, force / mass),
-        lambda inertia, force: fire.step(inertia, force / mass),
-    )
-
-
-def _gradient_descent(stiffness: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    # jax-md moves by its shift function and asks for the force where it stands, both of which are
-    # ours: what is left is its rule for the step.
-    minimize = jax_md_door.minimize()
-    _, apply = minimize.gradient_descent(
-        lambda position, at: at, lambda position, move, **unused: move, 1 / (1.1 * stiffness)
-    )
-
-    def step(inertia: Any, force: Any) -> Any:
-        return inertia, apply(jnp.zeros_like(force), at=force)
-
-    return step, step

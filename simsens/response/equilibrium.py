@@ -22,7 +22,7 @@ class Equilibrium:
         converged: whether ``max_force <= fmax`` was reached.
         criterion: what ended the run, in words.
         fmax: what was asked for.
-        optimizer: ``"fire"`` or ``"gd"``.
+        optimizer: as of ``relax``.
         start: ``[particle, dimension]`` where the particles came from.
         history: ``[record, 3]`` step, energy, largest force, as they were reported.
     """

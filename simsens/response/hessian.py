@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from simsens.implicit.linear_solve import block_jacobi
 from simsens.particles import pair
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
@@ -40,6 +41,25 @@ def operator(system: System, neighbors: NeighborList | None, mobile: Any) -> Cal
         return lambda v: jnp.where(mask, -tangent(jnp.where(mask, v, 0)), 0)
     stiffness = pair.stiffness(system.potential, system.structure, position, neighbors)
     return lambda v: jnp.where(mask, stiffness.product(jnp.where(mask, v, 0)), 0)
+
+
+def preconditioner(
+    system: System, neighbors: NeighborList | None, mobile: Any
+) -> Callable[[Any], Any] | None:
+    """Solution with the diagonal blocks, a particle at a time, on ``[particle, dimension]``.
+
+    A block that is not positive definite (nothing holds the particle, or not from all sides) is
+    replaced by its mean diagonal. Energies that are not of pairs have none.
+    """
+    if neighbors is None:
+        return None
+    position = jnp.asarray(system.structure.position)
+    own = pair.stiffness(system.potential, system.structure, position, neighbors).diagonal()
+    one = jnp.eye(position.shape[1], dtype=own.dtype)
+    mean = jnp.trace(own, axis1=1, axis2=2) / position.shape[1]
+    definite = jnp.isfinite(jnp.linalg.cholesky(own)).all(axis=(1, 2)) & mobile
+    plain = jnp.where(mean > 0, mean, 1)[:, None, None] * one
+    return block_jacobi(jnp.where(definite[:, None, None], own, plain))
 
 
 def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:

@@ -1,8 +1,9 @@
 r"""Relax a structure: move the particles until the force on each is at most ``fmax``.
 
-The steps are those of FIRE or of gradient descent (``descent``). This driver decides when to stop
-and says why: converged, out of steps, stalled, not a number, or asked to. It renews the list of
-neighbours when a particle has moved half its skin, and bounds the largest move of a particle.
+The steps are those of FIRE or of another of the ``optimizers`` (``descent``). This driver decides
+when to stop and says why: converged, out of steps, stalled, not a number, or asked to. It renews
+the list of neighbours when a particle has moved half its skin, and bounds the largest move of a
+particle.
 
 Tight tolerances are reached by Newton's method once FIRE is near (``newton``), through the same
 linear solver as the sensitivities; where it does not pay, FIRE goes on.
@@ -26,7 +27,7 @@ from simsens.particles.neighbors import NeighborList
 from simsens.particles.structure import InvalidStructure
 from simsens.particles.system import System
 from simsens.response import curvature as curvatures
-from simsens.response import descent, hessian, newton
+from simsens.response import descent, hessian, newton, optimizers
 from simsens.response.equilibrium import Equilibrium, NotConverged
 
 NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton steps
@@ -60,7 +61,8 @@ def relax(
 
     Args:
         system: structure and potential, with values (see ``relaxed`` for traced ones).
-        optimizer: ``"fire"`` or ``"gd"`` (gradient descent).
+        optimizer: ``"fire"``, ``"gd"`` (gradient descent), ``"fire2"``, ``"abc-fire"`` or, for
+            potentials of pairs, ``"precon-fire"``; see ``optimizers``.
         fmax: largest force on any free particle, in the potential's energy over length. Below
             1e-6 the run finishes with guarded Newton steps.
         steps: the budget.
@@ -76,6 +78,7 @@ def relax(
     Raises:
         NotConverged: with the state that was reached, unless ``throw=False``.
         InvalidStructure: the input cannot be simulated.
+        UnsuitableOptimizer: no optimizer of this name, or one that the system is not for.
         UnreachableTolerance: rounding in this precision makes larger forces than ``fmax``.
 
     Example:
@@ -86,10 +89,7 @@ def relax(
         >>> round(equilibrium.energy, 10), equilibrium.converged
         (-1.0, True)
     """
-    if optimizer not in descent.OPTIMIZERS:
-        raise ValueError(
-            f"unknown optimizer {optimizer!r}; known are {', '.join(descent.OPTIMIZERS)}"
-        )
+    optimizers.check(optimizer, system)
     if not fmax > 0 or steps < 0:
         raise ValueError(f"fmax must be positive and steps not negative; got {fmax} and {steps}")
     if systems.is_traced(system):

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from simsens.implicit.linear_solve import LinearSolution, automatic
+from simsens.implicit.linear_solve import LinearSolution, automatic, solve_cg
 from simsens.implicit.root import implicit_root
 from simsens.implicit.structure import Declared
 from simsens.particles import contacts, space
@@ -31,7 +31,7 @@ from simsens.particles.structure import Structure
 from simsens.particles.system import System
 from simsens.response import descent, hessian
 from simsens.response.curvature import method_for
-from simsens.response.factored import factored_solver
+from simsens.response.factored import dense_solver, sparse_solver
 from simsens.response.relaxation import relax
 
 
@@ -48,7 +48,7 @@ def relaxed(
     Args:
         system: may be traced. Positions start the relaxation; those of mobile particles get no
             derivative.
-        optimizer: ``"fire"`` or ``"gd"``.
+        optimizer: as of ``relax``.
         fmax: largest force on any free particle; tight, since the derivative needs it.
         steps: the budget.
         fixed: indices or mask of particles that do not move; the structure's own by default.
@@ -103,23 +103,32 @@ def _attach(system: System, position: Any, neighbors: NeighborList | None) -> An
 
     top = hessian.largest_curvature(held, neighbors, mobile)
     null = hessian.confirmed(hessian.rigid_modes(held.structure, mobile), apply, top)
-    solve: Any = partial(_solve_mobile, mobile[:, None], top, null)
-    if neighbors is not None and method_for(held) == "sparse":
-        solve = factored_solver(held, neighbors, mobile, null, top)
+    method = "any" if neighbors is None else method_for(held)
+    if neighbors is not None and method in _FACTORED:
+        solve = _FACTORED[method](held, neighbors, mobile, null, top)
+    else:
+        smooth = hessian.preconditioner(held, neighbors, mobile)
+        solve = partial(_solve_mobile, mobile[:, None], top, null, smooth)
     x = implicit_root(optimality, position, system, solve=solve, symmetric=True)
     return jnp.where(_fixed(system.structure), jnp.asarray(system.structure.position), x)
 
 
-def _solve_mobile(mobile: Any, top: Any, null_space: Any, matvec: Any, b: Any) -> LinearSolution:
+def _solve_mobile(
+    mobile: Any, top: Any, null_space: Any, smooth: Any, matvec: Any, b: Any
+) -> LinearSolution:
     """Solve for the mobile particles; the rows of the others, which are zero, get a diagonal."""
 
     def lifted(v: Any) -> Any:
         return matvec(v) + jnp.where(mobile, 0, top * v)
 
-    return _solve_minimum(lifted, jnp.where(mobile, b, 0), null_space=null_space)
+    rhs = jnp.where(mobile, b, 0)
+    if smooth is None:
+        return _solve_minimum(lifted, rhs, null_space=null_space)
+    return solve_cg(lifted, rhs, null_space=null_space, preconditioner=smooth)
 
 
 _solve_minimum = automatic(Declared(symmetric=True, definite=True))
+_FACTORED = {"dense": dense_solver, "sparse": sparse_solver}
 
 
 def _fixed(structure: Structure) -> Any:

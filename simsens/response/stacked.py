@@ -201,7 +201,7 @@ def advance(
         motion: where the members stand.
         mobile: the masks.
         bounds: ``[member]`` each: largest curvature, force to stop at, largest move, budget.
-        optimizer: ``"fire"`` or ``"gd"``.
+        optimizer: as of ``relax``.
     """
 
     def of(leaves: Any, neighbors: Any, motion: Any, mobile: Any, bounds: Any) -> Any:

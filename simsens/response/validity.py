@@ -108,7 +108,7 @@ def one_percent_step(
     with np.errstate(divide="ignore"):
         probe = np.minimum(probe, 0.04 * space.spacing(system.structure) / longest)
     residual = _force_after(system, neighbors, mobile, theta, response, probe, names)
-    missed = np.linalg.norm(np.asarray(curvature.solve(residual).value), axis=1)
+    missed = np.linalg.norm(curvature.estimate(residual), axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         step = 0.01 * probe * (probe * size) / missed
     known = np.isfinite(step) & (size > negligible(system, theta, curvature))

@@ -29,7 +29,7 @@ from simsens.implicit.linear_solve.dense import DENSE_LIMIT
 from simsens.particles import parameters, space
 from simsens.particles.structure import InvalidStructure, check
 from simsens.particles.system import System
-from simsens.response import descent, relaxation, stacked
+from simsens.response import cost, descent, optimizers, relaxation, stacked
 from simsens.response.equilibrium import Equilibrium
 from simsens.response.sensitivity import Sensitivity, sensitivity
 
@@ -75,7 +75,7 @@ def relax_batch(
     Args:
         systems: as many particles, the same kind of potential, names and boundary each; positions,
             boxes, parameters and fixed particles differ as they like.
-        optimizer: ``"fire"`` or ``"gd"``.
+        optimizer: as of ``relax``.
         fmax: largest force on any free particle.
         steps: the budget of each.
         wrt: names of parameters, as of ``sensitivity``; ``None`` for all.
@@ -100,9 +100,7 @@ def relax_batch(
         True
     """
     members = list(systems)
-    if optimizer not in descent.OPTIMIZERS:
-        known = ", ".join(descent.OPTIMIZERS)
-        raise ValueError(f"unknown optimizer {optimizer!r}; known are {known}")
+    optimizers.check(optimizer, members[0] if members else None)
     if not fmax > 0 or steps < 0 or (size is not None and size < 1):
         raise ValueError(
             f"fmax and size must be positive and steps not negative; got {fmax}, {size} and {steps}"
@@ -124,7 +122,7 @@ def places(system: System) -> int:
     # Rows of some 30 neighbours with a dozen numbers each; a quarter of them has matrices, thrice.
     row, unknowns = 30 * 12 * 8, number * dimension
     matrices = 3 * 8 * unknowns**2 / FINISHED_AT_ONCE if unknowns <= DENSE_LIMIT else 0
-    free, each = _free_memory(device), number * row + matrices
+    free, each = cost.free_memory(), number * row + matrices
     fit = max(1, int(MEMORY_SHARE * free / each))
     chosen = min(fit, max(1, busy // number))
     log.info(
@@ -132,13 +130,6 @@ def places(system: System) -> int:
         chosen, chosen * each / 1e9, free / 1e9, each / 1e6,
     )  # fmt: skip
     return chosen
-
-
-def _free_memory(device: Any) -> float:
-    told = device.memory_stats() if device.platform != "cpu" else None
-    if told:
-        return float(told["bytes_limit"] - told["bytes_in_use"])
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 @dataclass

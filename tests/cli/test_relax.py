@@ -173,6 +173,23 @@ def test_fixed_particles_stay(run, pair, tmp_path):
     assert stored.structure.fixed.tolist() == [True, False]
 
 
+@pytest.mark.parametrize("name", ["fire2", "abc-fire", "precon-fire"])
+def test_other_optimizers(run, pair, tmp_path, name):
+    seen = run("relax", pair, *LENNARD_JONES, "--optimizer", name, "--json")
+    assert seen.code == 0, seen.err
+    assert f" of {name}, " in seen.err
+    stored = io.load(tmp_path / "made.h5md")
+    assert stored.optimizer == name
+    assert stored.max_force <= 1e-6
+
+
+def test_an_optimizer_that_an_energy_is_not_for(refused, pair, tmp_path):
+    (tmp_path / "my.py").write_text(SPRING)
+    wish = ["--potential", "my.py:energy", "--optimizer", "precon-fire"]
+    for more in ([], ["--dry-run"]):
+        assert "use fire, gd, fire2 or abc-fire" in refused(pair, *wish, *more)
+
+
 def test_quiet_says_nothing(run, pair):
     seen = run("relax", pair, *LENNARD_JONES, "--quiet")
     assert (seen.code, seen.out, seen.err) == (0, "", "")

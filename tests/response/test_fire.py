@@ -70,7 +70,7 @@ def test_steps_are_jax_mds(make, steps):
     motion = replace(motion, inertia=motion.inertia._replace(dt=np.array(0.1), alpha=np.array(0.1)))
     motion = descent.advance(system, None, motion, everyone, top, 0.0, np.inf, steps, "fire")
     assert motion.steps == steps
-    theirs = jax_md_positions(system, top / descent.STIFFNESS_PER_MASS, steps)
+    theirs = jax_md_positions(system, top / fire.STIFFNESS_PER_MASS, steps)
     moved = np.abs(theirs - start).max()
     assert moved > 1e-3
     # It halves its time step in single precision: 6e-8 relative, which a motion uphill and down

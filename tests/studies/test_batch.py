@@ -211,7 +211,7 @@ def test_what_is_asked_wrongly_is_refused_at_once():
 def test_no_more_stand_side_by_side_than_memory_holds(monkeypatch, caplog):
     small, large = packing(number=12, seed=0), crystal(0)
     assert batch.places(small) == batch.BUSY["cpu"] // 12
-    monkeypatch.setattr(batch, "_free_memory", lambda device: 2e6)
+    monkeypatch.setattr(batch.cost, "free_memory", lambda: 2e6)
     with caplog.at_level("INFO", logger="simsens"):
         assert 1 <= batch.places(large) < batch.places(small) < 100
     assert "GB free" in caplog.text

@@ -1,0 +1,116 @@
+"""The three ways of solving with the Hessian give one answer, and tell what they will cost."""
+
+import logging
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simsens import packing, relax
+from simsens.particles import system as systems
+from simsens.particles.contacts import rattlers
+from simsens.particles.potentials import LennardJones
+from simsens.particles.structure import Structure
+from simsens.particles.system import System
+from simsens.response import cost, hessian
+from simsens.response.curvature import Curvature, method_for
+from simsens.response.relaxation import mobile_mask
+
+
+def crystal():
+    """Thirty-one atoms around a vacancy, in a tilted box."""
+    face_centred = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 4
+    cells = np.indices((2, 2, 2)).reshape(3, -1).T / 2
+    lattice = (cells[:, None] + face_centred).reshape(-1, 3)[1:]
+    box = np.array([[3.1, 0.0, 0.0], [0.2, 3.1, 0.0], [-0.1, 0.15, 3.1]])
+    return System(Structure(lattice @ box, box=box), LennardJones(cutoff=2.0))
+
+
+REST = {
+    "disks": relax(packing(number=30, seed=2), fmax=1e-12).system,
+    "crystal": relax(crystal(), fmax=1e-12).system,
+}
+
+
+def curvature(name, solver, **options):
+    system = REST[name]
+    listed = systems.list_neighbors(system, 0.3)
+    loose = np.asarray(rattlers(system, listed))
+    return Curvature(system, listed, mobile_mask(system.structure) & ~loose, solver, **options)
+
+
+@pytest.mark.parametrize("name", REST)
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_all_ways_solve_alike(name, count):
+    dense, others = curvature(name, "dense"), {s: curvature(name, s) for s in ("sparse", "cg")}
+    rhs = np.random.default_rng(count).normal(size=(count, dense.force.size))
+    rhs *= np.repeat(dense.mobile, REST[name].structure.dimension)
+    rhs -= (rhs @ dense.rigid_modes.T) @ dense.rigid_modes
+    exact = dense.solve(rhs)
+    for solver, other in others.items():
+        found = other.solve(rhs)
+        assert np.all(found.converged), solver
+        assert np.max(found.residual) < 2e-12, solver
+        assert np.shape(found.value) == rhs.shape
+        # Relative residuals of 1e-12, amplified by the condition number.
+        scale = np.linalg.norm(exact.value, axis=1).max()
+        assert np.abs(found.value - exact.value).max() < 1e-12 * dense.condition * scale, solver
+        rough = other.estimate(rhs)
+        assert np.abs(rough - exact.value).max() < 1e-3 * dense.condition * scale
+
+
+@pytest.mark.parametrize("name", REST)
+def test_all_ways_see_the_same_spectrum(name):
+    dense = curvature(name, "dense")
+    for solver in ("sparse", "cg"):
+        other = curvature(name, solver)
+        assert other.smallest == pytest.approx(dense.smallest, rel=1e-3), solver
+        assert other.zero_modes == dense.zero_modes
+        assert other.negative_modes == dense.negative_modes == 0
+        # Power iterations approach the largest from below.
+        assert 0.8 * dense.largest < other.largest <= dense.largest * (1 + 1e-12)
+
+
+def test_the_diagonal_blocks_are_those_of_the_matrix():
+    for name, system in REST.items():
+        listed = systems.list_neighbors(system)
+        mobile = np.ones(system.structure.number, bool)
+        matrix = np.asarray(hessian.dense(system, listed, mobile))
+        smooth = hessian.preconditioner(system, listed, jnp.asarray(mobile))
+        dimension = system.structure.dimension
+        v = np.random.default_rng(0).normal(size=system.structure.position.shape)
+        found = np.asarray(smooth(jnp.asarray(v)))
+        for i in range(len(v)):
+            block = matrix[i * dimension :, i * dimension :][:dimension, :dimension]
+            if np.linalg.eigvalsh(block)[0] > 1e-9:
+                np.testing.assert_allclose(found[i], np.linalg.solve(block, v[i]), rtol=1e-9)
+            else:  # a rattler that touches nothing, or not enough
+                assert np.vdot(found[i], v[i]) > 0, name
+
+
+def test_what_nothing_holds_has_a_preconditioner_too():
+    apart = System(Structure([[0.0, 0.0], [9.0, 0.0]]), LennardJones(cutoff=2.0))
+    smooth = hessian.preconditioner(apart, systems.list_neighbors(apart), jnp.ones(2, bool))
+    np.testing.assert_array_equal(smooth(jnp.ones((2, 2))), np.ones((2, 2)))
+
+
+def test_the_choice_and_its_cost_are_told(caplog):
+    with caplog.at_level(logging.INFO, logger="simsens"):
+        curvature("disks", "auto")
+    assert "60 unknowns by dense: some" in caplog.text
+    assert "GB predicted" in caplog.text
+
+
+def test_a_factor_that_does_not_fit_is_not_made(monkeypatch):
+    system = packing(number=1000, seed=0)
+    assert method_for(system) == "sparse"
+    monkeypatch.setattr(cost, "free_memory", lambda: 1e6)
+    assert method_for(system) == "cg"
+
+
+def test_costs_grow_as_their_methods_do():
+    for method, power in (("dense", 3.0), ("sparse", 1.5), ("cg", 1.0)):
+        small, large = (cost.predict(method, n, 14 * n) for n in (10_000, 80_000))
+        assert large.seconds / small.seconds == pytest.approx(8**power, rel=0.01)
+        assert large.memory > 7 * small.memory
+    assert cost.free_memory() > 1e6
