@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -12,7 +13,8 @@ import click
 class Progress:
     """Shows steps, energy, largest force and speed as the relaxation reports them.
 
-    On a terminal one line is rewritten; with ``verbose`` every report leaves a line.
+    On a terminal one line is rewritten; with ``verbose`` every report leaves a line, and so does
+    what the package logs (which solver was chosen, and its predicted cost).
     """
 
     def __init__(self, quiet: bool, verbose: bool) -> None:
@@ -41,10 +43,22 @@ class Progress:
             click.echo(f"\r\x1b[2K{text}", err=True, nl=False)
 
     def __enter__(self) -> Progress:
+        if self.log:
+            _logger.addHandler(_ON_STDERR)
+            _logger.setLevel(logging.INFO)
         return self
 
     def __exit__(self, *unused: object) -> None:
         """Leave the line to what comes after."""
+        _logger.removeHandler(_ON_STDERR)
         if self._open:
             click.echo("\r\x1b[2K", err=True, nl=False)
             self._open = False
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
+_logger, _ON_STDERR = logging.getLogger("simsens"), _OnStderr()

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsens.particles import neighbors as neighbor_lists
-from simsens.particles import space
+from simsens.particles import pair, space
 from simsens.particles import system as systems
 from simsens.particles.system import System
 
@@ -58,6 +58,44 @@ def pressure(system: System, neighbors: neighbor_lists.NeighborList | None = Non
     zero = jnp.zeros((), position.dtype)
     slope = jax.jvp(scaled, (zero,), (jnp.ones_like(zero),))[1]
     return -slope / (structure.dimension * volume)
+
+
+def stress(system: System, neighbors: neighbor_lists.NeighborList | None = None) -> Any:
+    r"""The stress at rest, ``[dimension, dimension]``, positive in tension.
+
+    .. math:: \sigma_{ab} = \frac{1}{V} \frac{\partial E}{\partial \varepsilon_{ab}}
+
+    with the box and all positions strained alike, :math:`x \to (1 + \varepsilon)\, x`; its mean
+    diagonal is minus the pressure.
+
+    Raises:
+        ValueError: free space has no volume.
+
+    Example:
+        >>> from simsens.particles.potentials import SoftSphere
+        >>> from simsens.particles.structure import Structure
+        >>> square = System(Structure([[0.0, 0.0]], box=0.8), SoftSphere(diameter=1.0))
+        >>> print(np.round(stress(square), 12) + 0.0)
+        [[-0.25  0.  ]
+         [ 0.   -0.25]]
+    """
+    structure, potential = system.structure, system.potential
+    volume = space.volume(structure)
+    position, box = jnp.asarray(structure.position), jnp.asarray(structure.box)
+    listed = systems.list_neighbors(system) if neighbors is None else neighbors
+    if listed is not None:
+        return pair.virial(potential, structure, position, listed) / volume
+
+    def strained(strain: Any) -> Any:
+        turn = jnp.eye(structure.dimension, dtype=position.dtype) + strain
+        moved = structure.__class__(
+            position @ turn.T, structure.species, box @ turn.T.astype(box.dtype),
+            structure.boundary, structure.fixed, structure.species_names,
+        )  # fmt: skip
+        return systems.energy(System(moved, potential))
+
+    zero = jnp.zeros((structure.dimension,) * 2, position.dtype)
+    return jax.grad(strained)(zero) / volume
 
 
 def distance(system: System, first: int, second: int) -> Any:

@@ -74,6 +74,19 @@ def force(potential: Any, structure: Structure, position: Any, neighbors: Neighb
     return total * _sound(position, neighbors)
 
 
+def virial(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
+    r"""The derivative of the energy by a strain of everything, ``[dimension, dimension]``.
+
+    .. math:: \frac{\partial E}{\partial \varepsilon_{ab}}
+              = \tfrac12 \sum_i \sum_k \frac{\phi'(r_{ik})}{r_{ik}} \, d_{ik,a}\, d_{ik,b}
+    """
+    numbers = gather(potential, structure, neighbors)
+    apart, r = separation(structure, position, neighbors)
+    pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
+    rows = [jnp.stack([jnp.sum(pull * a * b) for b in apart]) for a in apart]
+    return jnp.stack(rows) / 2 * _sound(position, neighbors)
+
+
 def force_function(
     potential: Any, structure: Structure, neighbors: NeighborList
 ) -> Callable[[Any], Any]:

@@ -37,6 +37,7 @@ FEW_STEPS, MANY_STEPS = 8, 40  # that a list of neighbours serves, before the sk
 LEAST_SKIN = 0.3  # spacings
 WIDEST_SKIN = {2: 0.45, 3: 0.3}  # by dimension: rows grow with its square and its cube
 CHUNK_SECONDS = 0.5  # how often a long run reports
+REPORTS = 1.02  # ... and how many steps lie between: none at first, a fiftieth of those made later
 
 Progress = Callable[[int, float, float], bool | None]
 
@@ -128,7 +129,7 @@ def adapted_skin(skin: float, made: float, spacing: float, dimension: int) -> fl
 def _advance(
     system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str
 ) -> Any:
-    stiffness, target, max_move, budget, measure = bounds
+    stiffness, target, max_move, budget, measure, tell = bounds
     moved = descent.advance(
         system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer
     )
@@ -138,7 +139,10 @@ def _advance(
         lambda: hessian.largest_curvature(at, neighbors, mobile),
         lambda: jnp.asarray(stiffness, dtype),
     )
-    return moved, systems.energy(at, neighbors), top
+    energy = jax.lax.cond(
+        tell, lambda: systems.energy(at, neighbors), lambda: jnp.asarray(jnp.nan, dtype)
+    )
+    return moved, energy, top
 
 
 class _Run:
@@ -178,7 +182,7 @@ class _Run:
     def survey(self, position: Any, measure: bool = True) -> tuple[float, float, float]:
         """Energy, largest force, largest curvature at these positions."""
         at_rest = descent.at_rest(position)
-        motion, energy, top = self.advance(at_rest, 1.0, self.fmax, 0, measure)
+        motion, energy, top = self.advance(at_rest, 1.0, self.fmax, 0, measure, True)
         return float(energy), float(motion.max_force), float(top)
 
     def cover(self, position: np.ndarray) -> System:
@@ -203,14 +207,20 @@ class _Run:
         return curvatures.Curvature(at, self.neighbors, self.mobile, self.solver, shift)
 
     def advance(
-        self, motion: descent.Motion, top: float, target: float, budget: int, measure: bool
+        self,
+        motion: descent.Motion,
+        top: float,
+        target: float,
+        budget: int,
+        measure: bool,
+        tell: bool,
     ) -> Any:
         """Some steps: motion, energy, largest curvature. One program serves all calls.
 
-        The curvature costs as much as many steps: where it is not to be measured the last one is
-        kept.
+        The curvature costs as much as many steps, the energy as much as one: where the first is not
+        to be measured the last one is kept, where the second is not to be told it is not a number.
         """
-        bounds = (top, target, self.max_move, budget, measure)
+        bounds = (top, target, self.max_move, budget, measure, tell)
         return _advance(self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer)
 
     def descend(self) -> tuple[np.ndarray, int, str]:
@@ -242,9 +252,11 @@ class _Run:
             if left <= 0:
                 return np.asarray(position), done, f"the budget of {self.steps} steps was spent"
             began, measure = time.perf_counter(), done >= measured
-            moved, energy, seen = self.advance(motion, top, target, min(left, chunk), measure)
+            tell = self._due(done, began)
+            budget = min(left, chunk)
+            moved, energy, seen = self.advance(motion, top, target, budget, measure, tell)
             force, stale = float(moved.max_force), bool(moved.stale)
-            if not np.isfinite(force) or not np.isfinite(float(energy)):
+            if not np.isfinite(force) or (tell and not np.isfinite(float(energy))):
                 lost = "the forces became infinite or not a number"
                 return np.asarray(position), done, lost
             made = int(moved.steps) - done
@@ -260,7 +272,7 @@ class _Run:
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:
                 chunk = min(2 * chunk, 2000)
-            if self._report(done, float(energy), force):
+            if tell and self._report(done, float(energy), force):
                 return np.asarray(position), done, "stopped on request"
             if force < 0.99 * best:
                 best, best_step = force, done
@@ -279,7 +291,12 @@ class _Run:
             floor=self.floor, max_move=self.max_move, budget=self.steps - done, report=report,
         )  # fmt: skip
 
+    def _due(self, step: int, now: float) -> bool:
+        """Whether it is time for a report: a few in a hundred steps, and some in a long second."""
+        return step >= REPORTS * self.history[-1][0] or now - self.reported > CHUNK_SECONDS
+
     def _report(self, step: int, energy: float, force: float) -> bool:
+        self.reported = time.perf_counter()
         self.history.append((step, energy, force))
         return bool(self.progress and self.progress(step, energy, force))
 

@@ -204,6 +204,12 @@ def test_verbose_logs_where_there_is_no_terminal(run, pair):
     assert "\x1b" not in seen.err
 
 
+def test_verbose_tells_the_solver_and_its_cost(run, pair):
+    seen = run("relax", pair, *LENNARD_JONES, "--sensitivity", "-v")
+    assert "6 unknowns by dense: some" in seen.err
+    assert "unknowns by" not in run("relax", pair, *LENNARD_JONES, "--sensitivity").err
+
+
 def test_a_rehearsal_writes_nothing_and_compiles_nothing(run, argon):
     import jax
 
