@@ -193,7 +193,8 @@ def _sort(
     by_cell = _Sorted(order, place, wrapped[order], species[order], wraps.astype(jnp.int32))
 
     around = cell[:, None] + np.array([step for step, _ in parts], np.int32)
-    edges = jnp.where(periodic, jnp.floor(around / count), 0).astype(jnp.int32)
+    # In whole numbers: 55 / 55 by way of a reciprocal falls short of one, and loses the last image.
+    edges = jnp.where(periodic, around // count, 0).astype(jnp.int32)
     around = around - edges * count
     there = jnp.all((around >= 0) & (around < count), axis=-1)
     name = jnp.where(there, jnp.sum(around * stride, axis=-1), 0)

@@ -97,10 +97,12 @@ def compare(count, number, chunk, repeats):
         "relax, sensitivity one by one": (one_by_one, few),
         "vmap over jax-md": (functools.partial(by_jax_md, chunk=chunk), members),
     }
-    times, done = {name: [] for name in runs}, {}
+    times, done, counts = {name: [] for name in runs}, {}, {}
     for repeat in range(repeats + 1):
         for name, (run, given) in runs.items():
-            given = given if repeat else given[:chunk]  # enough to compile everything
+            if not repeat and run is not together:  # enough to compile everything
+                given = given[:chunk]
+            counts[name] = counts.get(name, len(given))
             began = time.perf_counter()
             done[name] = run(given), len(given)
             times[name].append((time.perf_counter() - began) / len(given))
@@ -108,9 +110,9 @@ def compare(count, number, chunk, repeats):
     print("| method | members a second | relative | done, trusted | first run, s |")
     print("| --- | --- | --- | --- | --- |")
     ours = statistics.median(times["relax_batch"][1:])
-    for name, (_, given) in runs.items():
+    for name in runs:
         each = statistics.median(times[name][1:])
-        first = times[name][0] * (len(given) if name == "relax_batch" else min(len(given), chunk))
+        first = times[name][0] * counts[name]
         good, of = done[name]
         print(f"| {name} | {1 / each:.3g} | {each / ours:.2f} | {good} of {of} | {first:.3g} |",
               flush=True)  # fmt: skip

@@ -14,6 +14,9 @@ from simsens.particles.potentials import LennardJones, SoftSphere
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
 
+# As a user's programs are compiled: an optimised one once lost what a plain one kept.
+pytestmark = pytest.mark.usefixtures("optimised")
+
 TILTED = np.array([[4.0, 0.0, 0.0], [1.7, 3.5, 0.0], [-1.2, 0.8, 4.2]])
 SHEARED = np.array([[4.0, 0.3], [1.9, 3.1]])
 
@@ -146,6 +149,19 @@ def test_many_boxes_from_home(monkeypatch):
     structure = Structure(rng.uniform(0, 4, (60, 2)) + away, box=4.0)
     listed = same_by_cells(structure, 1.2, monkeypatch)
     assert np.abs(listed.shift).max() > 127
+
+
+@pytest.mark.parametrize("cells", [41, 47, 55, 61])
+def test_the_last_cell_meets_the_first_however_many_there_are(cells, monkeypatch):
+    # A quotient by way of a reciprocal, as optimised programs take it, fell short of one for these.
+    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    box = np.array([1.01 * cells, 3.03])
+    position = np.random.default_rng(cells).uniform(0, 1, (300, 2)) * box
+    listed = list_pairs(Structure(position, box=box), 1.0)
+    apart = position[:, None] - position
+    apart -= box * np.round(apart / box)
+    near = np.linalg.norm(apart, axis=-1) < 1.0
+    assert int(np.asarray(listed.mask).sum()) == near.sum() - len(position)
 
 
 def test_single_precision_by_cells(monkeypatch):
