@@ -196,16 +196,23 @@ class Curvature:
 
     def _block_cg(self, rhs: np.ndarray, tol: float) -> LinearSolution:
         matrix = (self.system, self.neighbors, self.mobile, self.rigid_modes)
-        return _solve_block_cg(*matrix, rhs, self._shift, tol, self._block_product)
+        return self._together(*matrix, rhs, self._shift, tol)
 
     @cached_property
-    def _block_product(self) -> _HostProduct | None:
-        """The product with several vectors at once: SciPy's reads the matrix once for all."""
+    def _together(self) -> Any:
+        """Several right-hand sides at once; on the CPU by SciPy, which reads the matrix once."""
         if self.neighbors is None or jax.default_backend() != "cpu":
-            return None
+            return _solve_block_cg
         listed = (np.asarray(self.neighbors.index), np.asarray(self.neighbors.mask))
         blocks = np.asarray(_blocks(self.system, self.neighbors))
-        return _HostProduct(hessian.sparse(blocks, *listed, self.mobile))
+        matrix = hessian.sparse(blocks, *listed, self.mobile)
+
+        def product(v: Any) -> Any:
+            shape = jax.ShapeDtypeStruct(v.shape, v.dtype)
+            return jax.pure_callback(lambda v: matrix @ np.asarray(v), shape, v)
+
+        # A program of this matrix alone, which is forgotten together with it.
+        return jax.jit(partial(_block_cg, product))
 
     @property
     def convex(self) -> bool:
@@ -324,8 +331,8 @@ def _solve_cg(
     return jax.tree.map(lambda number: jnp.asarray(number)[None], found)
 
 
-@partial(jax.jit, static_argnames="block_product")
-def _solve_block_cg(
+def _block_cg(
+    block_product: Any,
     system: System,
     neighbors: Any,
     mobile: Any,
@@ -333,7 +340,6 @@ def _solve_block_cg(
     rhs: Any,
     shift: Any,
     tol: Any,
-    block_product: _HostProduct | None,
 ) -> LinearSolution:
     product, smooth = _cg_parts(system, neighbors, mobile, shift)
     multiply = block_product and (lambda v: block_product(v) + shift * v)
@@ -343,15 +349,7 @@ def _solve_block_cg(
     return replace(found, iterations=jnp.broadcast_to(found.iterations, found.residual.shape))
 
 
-class _HostProduct:
-    """A sparse matrix on the host times ``[n, m]``, under a trace; a key of its own."""
-
-    def __init__(self, matrix: Any) -> None:
-        self.matrix = matrix
-
-    def __call__(self, v: Any) -> Any:
-        shape = jax.ShapeDtypeStruct(v.shape, v.dtype)
-        return jax.pure_callback(lambda v: self.matrix @ np.asarray(v), shape, v)
+_solve_block_cg = jax.jit(partial(_block_cg, None))
 
 
 def _lifted(system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, v: Any) -> Any:
