@@ -91,8 +91,8 @@ def list_pairs(
     """
     reach = np.broadcast_to(np.asarray(reach, float), (len(structure.species_names),) * 2)
     finite = np.isfinite(reach).all()
-    if not finite and any(structure.boundary):
-        raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
+    if not finite:
+        check_range(structure, np.inf)
     large = finite and structure.number**2 > BRUTE_FORCE
     return (_by_cells if large else _by_table)(structure, reach, skin, like)
 
@@ -171,10 +171,9 @@ def _guess(
     number, dimension = position.shape
     extent = np.ptp(position @ np.linalg.inv(box), axis=0)
     size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
-    ball = {2: np.pi * longest**2, 3: 4 / 3 * np.pi * longest**3}[dimension]
+    check_range(structure, longest)  # before anything is made, of which a wrong unit makes too much
+    ball = _ball(longest, dimension)
     mean = number * ball / max(size, ball)
-    if all(structure.boundary):  # before anything is made, of which a wrong unit makes too much
-        _check_count(number**2 * ball / size, number, longest)
     mean = min(mean, 200.0)  # where it is more, the first list will tell how many there are
     in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
     return rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), rounded(int(mean) + 2)
@@ -237,9 +236,7 @@ def _ghosts(
     if not any(structure.boundary):
         return wrapped, np.arange(number), home
     box = np.asarray(structure.box, float)
-    if all(structure.boundary):  # before the images are made, which a wrong unit makes many
-        ball = {2: np.pi * longest**2, 3: 4 / 3 * np.pi * longest**3}[dimension]
-        _check_count(number**2 * ball / abs(np.linalg.det(box)), number, longest)
+    check_range(structure, longest)  # before the images are made, which a wrong unit makes many
     reduced = longest * np.linalg.norm(np.linalg.inv(box), axis=0)
     counts = np.where(structure.boundary, np.ceil(reduced), 0)
     if np.prod(2 * counts + 1) * number > MAX_ENTRIES:
@@ -260,6 +257,24 @@ def _ghosts(
         owners.append(chosen)
         edges.append(np.tile(image, (len(chosen), 1)))
     return np.concatenate(ghosts), np.concatenate(owners), np.concatenate(edges)
+
+
+def check_range(structure: Structure, longest: float) -> None:
+    """Refuse a range that gives too many neighbours in a periodic box, were all spread evenly.
+
+    Raises:
+        CutoffTooLong: an infinite range, or one that suggests a wrong unit.
+    """
+    if not np.isfinite(longest) and any(structure.boundary):
+        raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
+    if all(structure.boundary):
+        number, size = structure.number, abs(np.linalg.det(np.asarray(structure.box, float)))
+        _check_count(number**2 * _ball(longest, structure.dimension) / size, number, longest)
+
+
+def _ball(radius: float, dimension: int) -> float:
+    """The volume of a ball, the area of a disk."""
+    return float({2: np.pi * radius**2, 3: 4 / 3 * np.pi * radius**3}[dimension])
 
 
 def _check_count(entries: float, number: int, longest: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from simsens.particles import neighbors as neighbor_lists
 from simsens.particles import pair, parameters
@@ -95,6 +96,18 @@ def list_neighbors(
     if is_traced((structure, reach)):
         return neighbor_lists.all_pairs(structure, reach)
     return neighbor_lists.list_pairs(structure, reach, skin, like)
+
+
+def check_range(system: System) -> None:
+    """Refuse, before anything is listed, a range that gives too many neighbours.
+
+    Raises:
+        CutoffTooLong: telling what to look at.
+    """
+    potential, structure = system.potential, system.structure
+    if not isinstance(potential, (EnergyFunction, HarmonicBonds)):
+        reach = potential.reach(potential.tables(structure.species_names))
+        neighbor_lists.check_range(structure, float(np.max(reach)))
 
 
 def energy(system: System, neighbors: NeighborList | None = None) -> Any:

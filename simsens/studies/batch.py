@@ -27,6 +27,8 @@ import numpy as np
 
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT
 from simsens.particles import parameters, space
+from simsens.particles import system as systems
+from simsens.particles.neighbors import CutoffTooLong
 from simsens.particles.structure import InvalidStructure, check
 from simsens.particles.system import System
 from simsens.response import cost, descent, optimizers, relaxation, stacked
@@ -40,6 +42,7 @@ FIRST_STEPS, MOST_STEPS = 4, 200  # of a round
 SURVEYED = (5, 15, 45, 135)  # rounds without anybody new after which curvatures are measured
 NEAR, ALONE = "near", "alone"  # why a system leaves the stack: for Newton's steps, for ``relax``
 
+REFUSALS = (InvalidStructure, CutoffTooLong, relaxation.UnreachableTolerance)  # of one member
 log = logging.getLogger("simsens")
 
 
@@ -188,7 +191,7 @@ class _Batch:
         for index, member in enumerate(members):
             try:
                 self.waiting.append(_task(index, member))
-            except InvalidStructure as error:
+            except REFUSALS as error:
                 self.refused.append(Member(index, None, None, str(error)))
         self.finishing: list[_Task] = []
         self.places: list[_Task | None] = [None] * size
@@ -377,7 +380,7 @@ class _Batch:
         with _with_settings(**settings):
             try:
                 equilibrium = self._equilibrium(task)
-            except (InvalidStructure, relaxation.UnreachableTolerance) as error:
+            except REFUSALS as error:
                 return Member(task.index, None, None, str(error))
             if self.names is None:
                 return Member(task.index, equilibrium, None)
@@ -414,6 +417,7 @@ class _Batch:
 
 def _task(index: int, system: System) -> _Task:
     check(system.structure)
+    systems.check_range(system)
     position = np.array(system.structure.position)
     spacing = space.spacing(system.structure)
     extent = max(float(np.ptp(position, axis=0).max()), 0.1 * spacing)

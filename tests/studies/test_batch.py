@@ -138,6 +138,16 @@ def test_one_that_cannot_begin_leaves_the_others_alone():
         assert part in found[index].failure
 
 
+def test_a_range_in_the_wrong_unit_is_refused_member_by_member():
+    start = disks(1)
+    angstroms = start.replace_parameters({"diameter[B]": 2000.0})
+    found = {member.index: member for member in relax_batch([start, angstroms], derivatives=False)}
+    assert found[0].equilibrium.converged
+    assert "the units" in found[1].failure
+    (endless,) = relax_batch([System(crystal(0).structure, LennardJones())])
+    assert "needs a potential with a cutoff" in endless.failure
+
+
 def test_who_does_not_arrive_says_why():
     members = [packing(number=12, seed=seed) for seed in range(2)]
     for member in relax_batch(members, steps=3):
