@@ -6,41 +6,33 @@ There are three ways, chosen by size, and the choice is told in the log with its
 
 * *dense*: all eigenvalues and eigenvectors;
 * *sparse*: a sparse factorisation, in two dimensions, where it fills in little;
-* *cg*: projected conjugate gradients, preconditioned by the diagonal blocks, several right-hand
-  sides in one Krylov space; and a Lanczos iteration for the smallest eigenvalues, which may fail
-  and then says so.
+* *cg*: by products alone (``krylov``).
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.implicit import lanczos
-from simsens.implicit.linear_solve import (
-    LinearSolution,
-    solve_block_cg,
-    solve_cg,
-)
+from simsens.implicit.linear_solve import LinearSolution
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction
 from simsens.implicit.linear_solve.spectrum import spectrum
 from simsens.implicit.sparse_factor import Singular, SparseFactor
-from simsens.particles import pair
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
 from simsens.response import cost, hessian
+from simsens.response.krylov import Krylov
 
 SOLVERS = ("auto", "dense", "sparse", "cg")
 CG_TOLERANCE = 1e-12  # relative residual that conjugate gradients aim at
 NEWTON_TOLERANCE = 1e-3  # ... where three digits are all that is asked for
-CG_TOGETHER = 8  # right-hand sides that share one Krylov space
 SPARSE_LIMIT = 400_000  # unknowns of a two-dimensional system
 PLANE_ENTRIES = 14  # of a row of the matrix of a packing of disks
 log = logging.getLogger("simsens")
@@ -87,9 +79,6 @@ class Curvature:
         shift: float = 0.0,
     ) -> None:
         self.method = method_for(system, solver)
-        if self.method == "cg" and neighbors is not None and np.isfinite(neighbors.skin):
-            # Hundreds of products read the rows: they hold nobody out of reach.
-            neighbors = systems.list_neighbors(system)
         self.system, self.neighbors, self.mobile = system, neighbors, np.asarray(mobile)
         dimension = system.structure.dimension
         self._left_out = int((~self.mobile).sum()) * dimension
@@ -108,7 +97,7 @@ class Curvature:
         self._shift = shift * self._top
         if self.method == "sparse" and neighbors is not None:
             listed = (np.asarray(neighbors.index), np.asarray(neighbors.mask))
-            blocks = np.asarray(_blocks(system, neighbors))
+            blocks = np.asarray(hessian.blocks(system, neighbors))
             matrix = hessian.sparse(blocks, *listed, self.mobile)
             try:
                 self._factor = SparseFactor(matrix, self.rigid_modes, self._kept, self._shift)
@@ -141,7 +130,7 @@ class Curvature:
         if self.method == "sparse":
             return self._factor.solve(rhs)
         if self.method == "cg":
-            return self._by_cg(rhs, CG_TOLERANCE)
+            return self._krylov.solve(rhs, CG_TOLERANCE)
         rhs = rhs - (rhs @ self.rigid_modes.T) @ self.rigid_modes
         found = self._spectrum.solve(lambda v: v @ self._matrix, rhs)
         # Eigenvectors of a repeated zero mix: what is left out is zero, not zero to rounding.
@@ -150,7 +139,7 @@ class Curvature:
     def estimate(self, rhs: Any) -> np.ndarray:
         """Solutions ``[m, n]`` to three digits at least, where more of them is not needed."""
         if self.method == "cg":
-            return np.asarray(self._by_cg(np.asarray(rhs), NEWTON_TOLERANCE).value)
+            return np.asarray(self._krylov.solve(np.asarray(rhs), NEWTON_TOLERANCE).value)
         return np.asarray(self.solve(rhs).value)
 
     @cached_property
@@ -158,7 +147,7 @@ class Curvature:
         # A distance to the minimum: of what it is good for, half of the digits are plenty.
         tol = CG_TOLERANCE**0.5
         return (
-            self._by_cg(self.force[None], tol)
+            self._krylov.solve(self.force[None], tol)
             if self.method == "cg"
             else self.solve(self.force[None])
         )
@@ -176,7 +165,7 @@ class Curvature:
         """
         rhs = np.asarray(force).reshape(1, -1)
         if self.method == "cg":
-            found = self._by_cg(rhs, NEWTON_TOLERANCE)
+            found = self._krylov.solve(rhs, NEWTON_TOLERANCE)
             if not np.all(found.converged):
                 return None
         elif not self.convex:
@@ -185,34 +174,10 @@ class Curvature:
             found = self.solve(rhs)
         return np.asarray(found.value).reshape(np.shape(force))
 
-    def _by_cg(self, rhs: np.ndarray, tol: float) -> LinearSolution:
-        matrix = (self.system, self.neighbors, self.mobile, self.rigid_modes)
-        if len(rhs) == 1:
-            found = [_solve_cg(*matrix, rhs, self._shift, tol)]
-        else:
-            parts = [rhs[k : k + CG_TOGETHER] for k in range(0, len(rhs), CG_TOGETHER)]
-            found = [self._block_cg(part, tol) for part in parts]
-        return jax.tree.map(lambda *rows: np.concatenate(rows), *found)
-
-    def _block_cg(self, rhs: np.ndarray, tol: float) -> LinearSolution:
-        matrix = (self.system, self.neighbors, self.mobile, self.rigid_modes)
-        return self._together(*matrix, rhs, self._shift, tol)
-
     @cached_property
-    def _together(self) -> Any:
-        """Several right-hand sides at once; on the CPU by SciPy, which reads the matrix once."""
-        if self.neighbors is None or jax.default_backend() != "cpu":
-            return _solve_block_cg
-        listed = (np.asarray(self.neighbors.index), np.asarray(self.neighbors.mask))
-        blocks = np.asarray(_blocks(self.system, self.neighbors))
-        matrix = hessian.sparse(blocks, *listed, self.mobile)
-
-        def product(v: Any) -> Any:
-            shape = jax.ShapeDtypeStruct(v.shape, v.dtype)
-            return jax.pure_callback(lambda v: matrix @ np.asarray(v), shape, v)
-
-        # A program of this matrix alone, which is forgotten together with it.
-        return jax.jit(partial(_block_cg, product))
+    def _krylov(self) -> Krylov:
+        matrix = (self.system, self.neighbors, self.mobile, self.rigid_modes)
+        return Krylov(*matrix, self._top, self._shift)
 
     @property
     def convex(self) -> bool:
@@ -241,11 +206,7 @@ class Curvature:
         if self.method == "sparse":
             found, sure = self._factor.near_zero()
         else:
-            given = (self.system, self.neighbors, self.mobile, self.rigid_modes, self._top)
-            start = np.random.default_rng(0).standard_normal(self._size)
-            floor = null_fraction(self.force.dtype, self._size) * self._top
-            advance = partial(_lanczos_steps, *given)
-            found, sure = lanczos.lowest(advance, start.astype(self.force.dtype), floor)
+            found, sure = self._krylov.lowest()
         return np.append(found, self._top), sure
 
     @property
@@ -299,74 +260,8 @@ def _assemble(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, An
 def _survey(system: System, neighbors: Any, mobile: Any) -> tuple[Any, Any, Any]:
     top = hessian.largest_curvature(system, neighbors, mobile)
     modes = hessian.rigid_modes(system.structure, mobile)
-    modes = hessian.confirmed(modes, _flat_operator(system, neighbors, mobile), top)
+    modes = hessian.confirmed(modes, hessian.flat_operator(system, neighbors, mobile), top)
     return masked_force(system, neighbors, mobile), modes, top
-
-
-@jax.jit
-def _blocks(system: System, neighbors: Any) -> Any:
-    position = jnp.asarray(system.structure.position)
-    return pair.stiffness(system.potential, system.structure, position, neighbors).blocks()
-
-
-def _cg_parts(system: System, neighbors: Any, mobile: Any, shift: Any) -> tuple[Any, Any]:
-    """The shifted product and the preconditioner on vectors ``[n]``."""
-    shape = jnp.shape(system.structure.position)
-    apply = _flat_operator(system, neighbors, mobile)
-    smooth = hessian.preconditioner(system, neighbors, mobile)
-
-    def shifted(v: Any) -> Any:
-        return apply(v) + shift * v
-
-    flat = smooth and (lambda r: smooth(r.reshape(shape)).reshape(-1))
-    return shifted, flat
-
-
-@jax.jit
-def _solve_cg(
-    system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any, shift: Any, tol: Any
-) -> LinearSolution:
-    product, smooth = _cg_parts(system, neighbors, mobile, shift)
-    found = solve_cg(product, rhs[0], null_space=modes, tol=tol, preconditioner=smooth)
-    return jax.tree.map(lambda number: jnp.asarray(number)[None], found)
-
-
-def _block_cg(
-    block_product: Any,
-    system: System,
-    neighbors: Any,
-    mobile: Any,
-    modes: Any,
-    rhs: Any,
-    shift: Any,
-    tol: Any,
-) -> LinearSolution:
-    product, smooth = _cg_parts(system, neighbors, mobile, shift)
-    multiply = block_product and (lambda v: block_product(v) + shift * v)
-    found = solve_block_cg(
-        product, rhs, null_space=modes, tol=tol, preconditioner=smooth, block_product=multiply
-    )
-    return replace(found, iterations=jnp.broadcast_to(found.iterations, found.residual.shape))
-
-
-_solve_block_cg = jax.jit(partial(_block_cg, None))
-
-
-def _lifted(system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, v: Any) -> Any:
-    """The Hessian times v, with everything known to be flat lifted to the top of the spectrum."""
-    still = jnp.repeat(~jnp.asarray(mobile), system.structure.dimension)
-    flat = modes.T @ (modes @ v)
-    image = _flat_operator(system, neighbors, mobile)(v - flat)
-    image = image - modes.T @ (modes @ image)
-    return image + top * flat + top * jnp.where(still, v, 0)
-
-
-@jax.jit
-def _lanczos_steps(
-    system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, state: Any
-) -> tuple[Any, Any, Any]:
-    product = partial(_lifted, system, neighbors, mobile, modes, top)
-    return lanczos.steps(product, state, lanczos.CHUNK)
 
 
 @jax.jit
@@ -374,9 +269,3 @@ def masked_force(system: System, neighbors: Any, mobile: Any) -> Any:
     """Forces ``[n]`` on the mobile particles."""
     mask = jnp.asarray(mobile)[:, None]
     return jnp.where(mask, systems.force(system, neighbors), 0).reshape(-1)
-
-
-def _flat_operator(system: System, neighbors: Any, mobile: Any) -> Any:
-    shape = jnp.shape(system.structure.position)
-    apply = hessian.operator(system, neighbors, mobile)
-    return lambda v: apply(v.reshape(shape)).reshape(-1)

@@ -43,6 +43,15 @@ def operator(system: System, neighbors: NeighborList | None, mobile: Any) -> Cal
     return lambda v: jnp.where(mask, stiffness.product(jnp.where(mask, v, 0)), 0)
 
 
+def flat_operator(
+    system: System, neighbors: NeighborList | None, mobile: Any
+) -> Callable[[Any], Any]:
+    """``operator`` on vectors ``[n]``."""
+    shape = jnp.shape(system.structure.position)
+    apply = operator(system, neighbors, mobile)
+    return lambda v: apply(v.reshape(shape)).reshape(-1)
+
+
 def preconditioner(
     system: System, neighbors: NeighborList | None, mobile: Any
 ) -> Callable[[Any], Any] | None:
@@ -80,6 +89,13 @@ def dense(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
         matrix = matrix.transpose(0, 2, 1, 3).reshape(n, n)
     mask = jnp.repeat(mobile, dimension)
     return jnp.where(mask[:, None] & mask[None], matrix, 0)
+
+
+@jax.jit
+def blocks(system: System, neighbors: NeighborList) -> Any:
+    """The stiffness of the pairs, ``[particle, slot, dimension, dimension]``."""
+    position = jnp.asarray(system.structure.position)
+    return pair.stiffness(system.potential, system.structure, position, neighbors).blocks()
 
 
 def sparse(blocks: np.ndarray, index: np.ndarray, mask: np.ndarray, mobile: np.ndarray) -> Any:

@@ -2,7 +2,7 @@ r"""Systems of one shape side by side: lists, steps and Newton's finish of all o
 
 Every function is the one of a single system under ``vmap``, compiled for so many members. A member
 that is done, or whose list does not hold, rests until the others of its round are; who comes and
-who goes is decided elsewhere (``studies.batch``).
+who goes is decided elsewhere (``studies.rounds``).
 
 Newton's steps are ``newton``'s, with the same rule for what a step must gain. Matrices are small,
 factorised densely (Cholesky) and anew in each step:

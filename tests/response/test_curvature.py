@@ -121,7 +121,7 @@ def test_costs_grow_as_their_methods_do():
 def test_a_program_of_one_matrix_is_forgotten_with_it():
     found = curvature("disks", "cg")
     found.solve(np.stack([found.force, found.force]))
-    program = weakref.ref(found._together.__wrapped__)
+    program = weakref.ref(found._krylov._together.__wrapped__)
     del found
     gc.collect()
     assert program() is None

@@ -12,7 +12,7 @@ from simsens.particles.potentials import EnergyFunction, HarmonicBonds, LennardJ
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
 from simsens.response.stacked import DifferentShapes
-from simsens.studies import batch
+from simsens.studies import batch, rounds
 
 TILTED = np.array([[3.1, 0.0, 0.0], [0.2, 3.1, 0.0], [-0.1, 0.15, 3.1]])
 
@@ -111,7 +111,7 @@ def test_random_starts_come_to_rest_whoever_comes_and_goes():
 
 
 def test_large_systems_step_together_and_finish_alone(monkeypatch):
-    monkeypatch.setattr(batch, "DENSE_LIMIT", 3)
+    monkeypatch.setattr(rounds, "DENSE_LIMIT", 3)
     members = [disks(seed) for seed in range(3)]
     for member in relax_batch(members, size=2, derivatives=False):
         alone = relax(members[member.index], fmax=1e-10)
