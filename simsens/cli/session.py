@@ -29,8 +29,11 @@ def start_jax(dtype: str, device: str) -> None:
 
     The cache lies in ``$XDG_CACHE_HOME/simsens`` (``~/.cache/simsens``) unless
     ``JAX_COMPILATION_CACHE_DIR`` names another place; ``JAX_ENABLE_COMPILATION_CACHE=0`` turns it
-    off. It saves most of the start-up time from the second run on.
+    off. It saves most of the start-up time from the second run on. Every kind of processor has a
+    folder of its own: a home may be shared, and programs of another processor may not run.
     """
+    # On some processors XLA calls its own cached programs foreign, at length, at every run.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     jax.config.update("jax_enable_x64", dtype == "float64")
@@ -38,7 +41,7 @@ def start_jax(dtype: str, device: str) -> None:
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,rocm"}[device])
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         home = os.environ.get("XDG_CACHE_HOME") or _home_cache()
-        folder = home and str(Path(home) / "simsens" / f"jax-{jax.__version__}")
+        folder = home and str(Path(home) / "simsens" / f"jax-{jax.__version__}-{_processor()}")
         jax.config.update("jax_compilation_cache_dir", folder)
     # Where nothing can be kept (a home that is full or read-only) one compiles anew.
     warnings.filterwarnings("ignore", ".*persistent compilation cache")
@@ -48,6 +51,15 @@ def start_jax(dtype: str, device: str) -> None:
         jax.devices()
     except RuntimeError as error:
         raise click.UsageError(f"no device of kind {device!r} here: {error}") from error
+
+
+def _processor() -> str:
+    """A short name for what this processor can do."""
+    told, known = Path("/proc/cpuinfo"), platform.machine() + platform.processor()
+    if told.exists():
+        lines = told.read_text(encoding="utf-8", errors="replace").splitlines()
+        known += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(known.encode()).hexdigest()[:12]
 
 
 def _home_cache() -> Path | None:

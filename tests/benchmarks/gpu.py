@@ -20,7 +20,6 @@ Parts are left out once ``--seconds`` are spent, and it says so. Needs jax-md.
 """
 
 import argparse
-import statistics
 import time
 
 import jax
@@ -28,22 +27,12 @@ import jax.numpy as jnp
 import numpy as np
 from batches import compare
 from relaxation import atoms, by_jax_md, disks, header
-from sensitivities import adjoint, many_species
+from sensitivities import adjoint, many_species, timed
 
 from simsens import relax, sensitivity
 from simsens.particles import system as systems
 from simsens.response import descent
 from simsens.response.relaxation import mobile_mask
-
-
-def timed(call, repeats=3):
-    """Seconds of the first call, the median of the others, the last result."""
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        result = jax.block_until_ready(call())
-        times.append(time.perf_counter() - began)
-    return times[0], statistics.median(times[1:]), result
 
 
 def copy_rate():
@@ -69,7 +58,7 @@ def bare_step(system, steps=200):
         lambda s, n, m, o: descent.advance(s, n, m, o, 50.0, 0.0, 1e-9, steps, "fire"), device=None
     )
     given = jax.device_put((system, listed, motion, mobile), jax.local_devices()[0])
-    _, took, _ = timed(lambda: advance(*given))
+    _, took, _ = timed(lambda: advance(*given), 3)
     number, dimension = system.structure.number, system.structure.dimension
     slots = listed.index.shape[1]
     numbers = 16 if len(system.structure.species_names) > 1 else 0

@@ -62,6 +62,22 @@ def test_an_error_of_a_process_of_its_own(tmp_path):
     assert process.returncode == 2
 
 
+def test_kept_programs_are_used_again_in_silence(pair, tmp_path):
+    # XLA once printed screens about its own cached programs, on processors of some kinds.
+    cache = {"JAX_COMPILATION_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    given = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "simsens", "relax", str(pair), *LENNARD_JONES]
+    for more in ([], ["--overwrite"]):
+        done = subprocess.run(
+            [*command, *more], cwd=tmp_path, env=given | cache, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert len(done.stderr.splitlines()) <= 10, done.stderr
+    (folder,) = (tmp_path / "cache" / "simsens").iterdir()
+    assert folder.name.startswith("jax-")
+    assert any(folder.iterdir())
+
+
 def test_the_installed_command_is_the_module(tmp_path):
     installed = os.path.join(os.path.dirname(sys.executable), "simsens")  # noqa: PTH118, PTH120
     if not os.path.exists(installed):  # noqa: PTH110
