@@ -235,7 +235,7 @@ class _Run:
         finish = self.fmax < NEWTON_BELOW
         target = max(self.fmax, NEWTON_NEAR * top * self.spacing) if finish else self.fmax
         motion, chunk, measured = descent.at_rest(position), 20, 0
-        best, best_step = np.inf, 0
+        best, best_step, made = np.inf, 0, 1
         while True:
             done = int(motion.steps)
             if force <= self.fmax:
@@ -252,7 +252,7 @@ class _Run:
             if left <= 0:
                 return np.asarray(position), done, f"the budget of {self.steps} steps was spent"
             began, measure = time.perf_counter(), done >= measured
-            tell = self._due(done, began)
+            tell = self._due(done + made, began)  # it will come about as far as the last time
             budget = min(left, chunk)
             moved, energy, seen = self.advance(motion, top, target, budget, measure, tell)
             force, stale = float(moved.max_force), bool(moved.stale)
