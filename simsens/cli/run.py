@@ -22,12 +22,11 @@ from simsens.particles.packing import packing
 from simsens.particles.potentials import EnergyFunction
 from simsens.particles.potentials.build import build
 from simsens.particles.potentials.errors import InvalidPotential
-from simsens.particles.structure import check
+from simsens.particles.structure import check, mobile_mask
 from simsens.particles.system import System
 from simsens.response import optimizers
 from simsens.response.curvature import method_for
 from simsens.response.equilibrium import NotConverged
-from simsens.response.relaxation import mobile_mask
 from simsens.response.relaxation import relax as relax_system
 from simsens.response.sensitivity import Sensitivity, sensitivity
 

@@ -147,6 +147,13 @@ def check(structure: Structure) -> None:
             )
 
 
+def mobile_mask(structure: Structure) -> np.ndarray:
+    """Mask ``[particle]`` of those not fixed."""
+    if structure.fixed is None:
+        return np.ones(structure.number, bool)
+    return ~np.asarray(structure.fixed)
+
+
 def _encloses(box: np.ndarray) -> bool:
     length = np.linalg.norm(box, axis=1, keepdims=True)
     return bool((length > 0).all() and abs(np.linalg.det(box / length)) > 1e-9)

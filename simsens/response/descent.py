@@ -101,22 +101,23 @@ def advance(
     setting = optimizers.Setting(here, neighbors, mobile, stiffness, max_move)
     begin, step = optimizers.steps(optimizer, setting)
 
-    def next_move(position: Any, move: Any) -> tuple[Any, Any]:
-        """The move within its bound, and whether it would outrun the list."""
-        furthest = longest(move)
-        move = move * jnp.minimum(1, max_move / jnp.maximum(furthest, tiny)).astype(dtype)
+    def bounded(move: Any) -> Any:
+        """The move, no particle further than its bound."""
+        return move * jnp.minimum(1, max_move / jnp.maximum(longest(move), tiny)).astype(dtype)
+
+    def outruns(position: Any, move: Any) -> Any:
+        """Whether the list would not hold after the move."""
         if neighbors is None:
-            return move, jnp.zeros_like(motion.stale)
-        gone = longest(position - neighbors.reference)
-        return move, gone + jnp.minimum(furthest, max_move) > neighbors.skin / 2
+            return jnp.zeros_like(motion.stale)
+        return longest(position - neighbors.reference) + longest(move) > neighbors.skin / 2
 
     def body(state: Any) -> Any:
         position, move, inertia, steps, _, _ = state
         position = position + move
         pull = force(position)
         inertia, move = step(inertia, pull)
-        move, stale = next_move(position, move)
-        return position, move, inertia, steps + 1, longest(pull), stale
+        move = bounded(move)
+        return position, move, inertia, steps + 1, longest(pull), outruns(position, move)
 
     def going(state: Any) -> Any:
         *_, steps, size, stale = state
@@ -126,11 +127,12 @@ def advance(
     def first() -> Any:
         pull = force(motion.position)
         inertia, move = begin(motion.inertia, pull)
-        return move, inertia, longest(pull)
+        return bounded(move), inertia, longest(pull)
 
     known = (motion.move, motion.inertia, motion.max_force)
+    # A move that is known has its bound: to bound it again could change its last digit.
     move, inertia, size = lax.cond(motion.fresh, first, lambda: known)
-    move, stale = next_move(motion.position, move)
+    stale = outruns(motion.position, move)
     start = (motion.position, move, inertia, motion.steps, size, stale)
     position, move, inertia, steps, size, stale = lax.while_loop(going, body, start)
     return Motion(position, move, inertia, steps, size, stale, jnp.zeros_like(motion.fresh))

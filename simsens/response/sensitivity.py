@@ -25,15 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
-from simsens.particles import contacts, parameters
+from simsens.particles import parameters
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.observables import OBSERVABLES
+from simsens.particles.structure import mobile_mask
 from simsens.particles.system import System
-from simsens.response import evidence, tangents, validity
+from simsens.response import evidence, rattlers, tangents, validity
 from simsens.response.curvature import Curvature
 from simsens.response.equilibrium import Equilibrium
-from simsens.response.relaxation import mobile_mask
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def sensitivity(
     names = parameters.select(system.fields, wrt)
     theta = parameters.values(system.fields, names).astype(np.asarray(equilibrium.position).dtype)
     neighbors = systems.list_neighbors(system, validity.reach(system))
-    loose = np.asarray(_rattlers(system, neighbors))
+    loose = rattlers.find(system, neighbors)
     mobile = mobile_mask(system.structure) & ~loose
 
     curvature = Curvature(system, neighbors, mobile, solver)
@@ -134,9 +134,6 @@ def sensitivity(
         rattlers=np.flatnonzero(loose),
         certificate=certificate,
     )
-
-
-_rattlers = jax.jit(contacts.rattlers)
 
 
 @partial(jax.jit, static_argnames="names")

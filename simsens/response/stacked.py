@@ -30,10 +30,9 @@ from simsens.particles import neighbors as neighbor_lists
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.potentials import EnergyFunction, HarmonicBonds
-from simsens.particles.structure import InvalidStructure
+from simsens.particles.structure import InvalidStructure, mobile_mask
 from simsens.particles.system import System
 from simsens.response import descent, hessian, newton
-from simsens.response.relaxation import mobile_mask
 
 
 class DifferentShapes(ValueError):

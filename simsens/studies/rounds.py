@@ -24,7 +24,7 @@ from simsens.particles import system as systems
 from simsens.particles.neighbors import CutoffTooLong
 from simsens.particles.structure import InvalidStructure, check
 from simsens.particles.system import System
-from simsens.response import descent, relaxation, stacked
+from simsens.response import descent, relaxation, run, stacked
 from simsens.response.equilibrium import Equilibrium
 from simsens.response.sensitivity import Sensitivity, sensitivity
 
@@ -32,7 +32,7 @@ AT_ONCE = 4  # a stack's share that takes Newton steps together, or that must be
 FIRST_STEPS, MOST_STEPS = 4, 200  # of a round
 SURVEYED = (5, 15, 45, 135)  # rounds without anybody new after which curvatures are measured
 NEAR, ALONE = "near", "alone"  # why a system leaves the stack: for Newton's steps, for ``relax``
-REFUSALS = (InvalidStructure, CutoffTooLong, relaxation.UnreachableTolerance)  # of one member
+REFUSALS = (InvalidStructure, CutoffTooLong, run.UnreachableTolerance)  # of one member
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class _Task:
     @property
     def floor(self) -> float:
         """The largest force that rounding alone can make."""
-        return relaxation.rounding(self.position.dtype, self.top, self.extent)
+        return run.rounding(self.position.dtype, self.top, self.extent)
 
 
 class Rounds:
@@ -102,7 +102,7 @@ class Rounds:
         size: int,
     ) -> None:
         self.optimizer, self.fmax, self.steps, self.names = optimizer, fmax, steps, names
-        self.newton = fmax < relaxation.NEWTON_BELOW
+        self.newton = fmax < run.NEWTON_BELOW
         self.refused: list[Member] = []
         self.waiting: deque[_Task] = deque()
         for index, member in enumerate(members):
@@ -157,7 +157,7 @@ class Rounds:
                 rows[place] = value
         self.reach = stacked.reach(self.stack)
         self.spacing = max(task.spacing for task in self.places if task)
-        self.skin = max(self.skin, relaxation.LEAST_SKIN * self.spacing)
+        self.skin = max(self.skin, run.LEAST_SKIN * self.spacing)
         self.chunk = FIRST_STEPS
         self._list()
         return self._survey()
@@ -182,7 +182,7 @@ class Rounds:
             if top > 0 or not task.top:
                 task.top = top or force / task.max_move or 1.0
             if not task.target:
-                near = relaxation.NEWTON_NEAR * task.top * task.spacing
+                near = run.NEWTON_NEAR * task.top * task.spacing
                 task.target = max(self.fmax, near) if self.newton else self.fmax
         self.rounds = 0
         return lost
@@ -241,8 +241,8 @@ class Rounds:
             return f"the budget of {self.steps} steps was spent"
         if force < 0.99 * task.best:
             task.best, task.best_step = force, task.done
-        elif task.done - task.best_step > relaxation.PATIENCE:
-            return f"stalled: no progress in {relaxation.PATIENCE} steps"
+        elif task.done - task.best_step > run.PATIENCE:
+            return f"stalled: no progress in {run.PATIENCE} steps"
         return ""
 
     def _adapt(self, made: np.ndarray, stale: np.ndarray) -> None:
@@ -253,7 +253,7 @@ class Rounds:
             typical = float(np.median(made))
             self.chunk = int(np.clip(1.5 * typical, FIRST_STEPS, MOST_STEPS))
             dimension = self.stack.position.shape[-1]
-            self.skin = relaxation.adapted_skin(self.skin, typical, self.spacing, dimension)
+            self.skin = run.adapted_skin(self.skin, typical, self.spacing, dimension)
             self._list()
         if self.rounds in SURVEYED:
             self._survey()
@@ -264,7 +264,7 @@ class Rounds:
         padded = group + group[:1] * (len(stack.position) - len(group))
         for place, task in enumerate(padded):
             stack.put(place, task.system.with_position(task.position))
-        skin = relaxation.LEAST_SKIN * max(task.spacing for task in group)
+        skin = run.LEAST_SKIN * max(task.spacing for task in group)
         neighbors = stacked.list_neighbors(stack, stacked.reach(stack), skin)
         bounds = [(task.floor, task.max_move, self.steps - task.done) for task in padded]
         floor, max_move, budget = np.array(bounds).T

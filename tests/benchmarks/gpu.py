@@ -31,8 +31,8 @@ from sensitivities import adjoint, many_species, timed
 
 from simsens import relax, sensitivity
 from simsens.particles import system as systems
+from simsens.particles.structure import mobile_mask
 from simsens.response import descent
-from simsens.response.relaxation import mobile_mask
 
 
 def copy_rate():

@@ -12,11 +12,10 @@ from simsens import packing, relax
 from simsens.particles import system as systems
 from simsens.particles.contacts import rattlers
 from simsens.particles.potentials import LennardJones
-from simsens.particles.structure import Structure
+from simsens.particles.structure import Structure, mobile_mask
 from simsens.particles.system import System
 from simsens.response import cost, hessian
 from simsens.response.curvature import Curvature, method_for
-from simsens.response.relaxation import mobile_mask
 
 
 def crystal():

@@ -8,7 +8,7 @@ from simsens.particles import system as systems
 from simsens.particles.potentials import EnergyFunction, HarmonicBonds, LennardJones, SoftSphere
 from simsens.particles.structure import InvalidStructure, Structure
 from simsens.particles.system import System
-from simsens.response import relaxation
+from simsens.response import run
 from simsens.response.equilibrium import NotConverged
 from simsens.response.relaxation import UnreachableTolerance
 
@@ -239,14 +239,14 @@ PAIR = Structure([[0.0, 0.0], [1.0, 0.0]])
 
 
 def test_a_stalled_run_says_so(monkeypatch):
-    monkeypatch.setattr(relaxation, "PATIENCE", 50)
+    monkeypatch.setattr(run, "PATIENCE", 50)
     state = relax(System(PAIR, EnergyFunction(pulled)), throw=False, steps=3000)
     assert state.criterion == "stalled: no progress in 50 steps"
     assert state.max_force == pytest.approx(1.0, rel=1e-12)
 
 
 def test_constant_forces_are_not_called_infinite(monkeypatch):
-    monkeypatch.setattr(relaxation, "PATIENCE", 50)
+    monkeypatch.setattr(run, "PATIENCE", 50)
     state = relax(System(PAIR, EnergyFunction(pulled, {"curved": 0.0})), throw=False, steps=3000)
     assert "infinite" not in state.criterion
 
@@ -262,7 +262,7 @@ def test_forces_that_blow_up_are_told():
 
 def test_an_energy_that_turns_nan_is_told(monkeypatch):
     # Below zero the logarithm is NaN, but its slope 1/x is finite there.
-    monkeypatch.setattr(relaxation, "PATIENCE", 500)
+    monkeypatch.setattr(run, "PATIENCE", 500)
     cliff = EnergyFunction(lambda position: jnp.sum(jnp.log(position)))
     state = relax(System(Structure([[1.0, 1.0], [2.0, 2.0]]), cliff), throw=False)
     assert np.isfinite(state.energy)

@@ -1,0 +1,93 @@
+"""The state of a relaxation as named arrays, and back: what a file can keep.
+
+The list of neighbours is not among them. It is made again where it was made, in rows as long: the
+same list, of which a sum is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from simsens.particles import system as systems
+from simsens.particles.neighbors import NeighborList
+from simsens.particles.system import System
+from simsens.response import descent
+from simsens.response.fire import Inertia
+from simsens.response.record import State
+
+
+@dataclass
+class Course:
+    """Where a relaxation stands, beside its motion and its list.
+
+    Attributes:
+        top: the largest curvature, as measured last.
+        target: the largest force at which Newton's method is tried, or the run ends.
+        skin: that the next list of neighbours will have.
+        listed: the step at which the list was made.
+        measured: the step at which the curvature is to be measured again.
+        best: the smallest of the largest forces seen, to tell a stall.
+        best_step: the step it was seen at.
+    """
+
+    top: float = 1.0
+    target: float = 0.0
+    skin: float = 0.0
+    listed: int = 0
+    measured: int = 20
+    best: float = np.inf
+    best_step: int = 0
+
+
+def pack(
+    motion: descent.Motion,
+    course: Course,
+    neighbors: NeighborList | None,
+    history: list[tuple[float, float, float]],
+) -> State:
+    """Everything the relaxation needs to go on, by name."""
+    moving = {**vars(motion), **motion.inertia._asdict()}
+    del moving["inertia"]
+    listed = {}
+    if neighbors is not None:
+        listed = {
+            "reference": neighbors.reference,
+            "list_skin": neighbors.skin,
+            "slots": neighbors.index.shape[1],
+            "capacity": neighbors.capacity,
+        }
+    everything = {**moving, **asdict(course), **listed, "history": history}
+    return {name: np.array(value) for name, value in everything.items()}
+
+
+def unpack(state: State, system: System) -> tuple[descent.Motion, Course, NeighborList | None]:
+    """The motion, the course and the list of neighbours that were packed.
+
+    Raises:
+        ValueError: the state is that of another system.
+    """
+    shape, dtype = system.structure.position.shape, system.structure.position.dtype
+    position = state["position"]
+    if position.shape != shape or position.dtype != dtype:
+        raise ValueError(
+            f"the state holds {position.dtype} positions of shape {position.shape}, the system"
+            f" {dtype} of shape {shape}: it is that of another system"
+        )
+    inertia = Inertia(**{name: state[name] for name in Inertia._fields})
+    moving = {name: state[name] for name in vars(descent.at_rest(position)) if name != "inertia"}
+    course = Course(**{name: state[name].item() for name in asdict(Course())})
+    return descent.Motion(inertia=inertia, **moving), course, _list(state, system)
+
+
+def _list(state: State, system: System) -> NeighborList | None:
+    if "reference" not in state:
+        return systems.list_neighbors(system)
+    slots, blank = int(state["slots"]), np.zeros(0)
+    like = NeighborList(
+        np.zeros((1, slots), np.int32), blank, blank, None, blank, 0.0, True,
+        capacity=int(state["capacity"]),
+    )  # fmt: skip
+    at = system.with_position(state["reference"])
+    return systems.list_neighbors(at, float(state["list_skin"]), like)
