@@ -28,6 +28,10 @@ _HOME = {
     "NotConverged": "simsens.response.equilibrium",
     "sensitivity": "simsens.response.sensitivity",
     "Sensitivity": "simsens.response.sensitivity",
+    "elastic_moduli": "simsens.response.elasticity",
+    "ElasticModuli": "simsens.response.elasticity",
+    "normal_modes": "simsens.response.modes",
+    "NormalModes": "simsens.response.modes",
     "Certificate": "simsens.implicit.certificate",
     "relaxed": "simsens.response.relaxed",
     "relax_batch": "simsens.studies.batch",
@@ -76,7 +80,9 @@ if TYPE_CHECKING:
     )
     from simsens.particles.structure import Structure
     from simsens.particles.system import System
+    from simsens.response.elasticity import ElasticModuli, elastic_moduli
     from simsens.response.equilibrium import Equilibrium, NotConverged
+    from simsens.response.modes import NormalModes, normal_modes
     from simsens.response.relaxation import relax
     from simsens.response.relaxed import relaxed
     from simsens.response.sensitivity import Sensitivity, sensitivity

@@ -60,7 +60,7 @@ def solves(equilibrium, names):
     """The linear systems alone: assemble, factorise, solve for all names."""
     system = equilibrium.system
     listed = systems.list_neighbors(system)
-    mobile = ~np.asarray(module._rattlers(system, listed))
+    mobile = ~np.asarray(rattlers.find(system, listed))
     theta = parameters.values(system.fields, names)
     position = np.asarray(system.structure.position)
 

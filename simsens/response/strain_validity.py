@@ -1,0 +1,114 @@
+r"""How far linear elasticity holds: the strain of the first contact change, and of one percent.
+
+What ``validity`` tells of parameters is told here of strains. A pair d apart, of particles whose
+non-affine displacements per unit strain differ by :math:`\Delta u`, changes its length by
+
+.. math:: \frac{dr}{de} = \frac{d^T M d + d \cdot \Delta u}{r} ,
+
+so that its contact opens or closes at the strain :math:`-g / (dr/de)`, g being its gap. Linear
+response predicts the first such strain well (van Deen et al., Phys. Rev. E 90 (2014) 020202 and
+arXiv 1606.04799).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsens.particles import contacts, pair, space
+from simsens.particles.neighbors import NeighborList
+from simsens.particles.system import System
+from simsens.response import strain, tangents, validity
+from simsens.response.curvature import Curvature
+from simsens.response.validity import ContactChange
+
+
+def contact_change(
+    system: System, neighbors: NeighborList | None, loose: np.ndarray, response: np.ndarray
+) -> ContactChange:
+    """The strains ``[strain, 2]``, falling and rising, at which the first contact changes.
+
+    Args:
+        system: unstrained.
+        neighbors: looking ``validity.reach`` beyond contact.
+        loose: mask of the rattlers, whose contacts do not count.
+        response: ``[strain, n]`` displacements per unit strain.
+    """
+    nothing = ContactChange(np.full((len(response), 2), np.inf), np.inf, None)
+    if neighbors is None or not system.potential.contact:
+        return nothing
+    found = _gap_rates(system, neighbors, loose, response)
+    watched, gap, rate = (np.asarray(part) for part in found)
+    if not watched.any():
+        return nothing
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = np.where(watched, -gap / rate, np.nan)
+    rise = np.nanmin(np.where(crossing > 0, crossing, np.inf), axis=(1, 2))
+    fall = np.nanmin(np.where(crossing < 0, -crossing, np.inf), axis=(1, 2))
+    unseen = _unseen(system, response)
+    at = np.unravel_index(np.argmin(np.where(watched, np.abs(gap), np.inf)), gap.shape)
+    touching = (int(at[0]), int(np.asarray(neighbors.index)[at]))
+    radius = np.stack([np.minimum(fall, unseen), np.minimum(rise, unseen)], axis=1)
+    return ContactChange(radius, float(np.abs(gap[at])), touching)
+
+
+def one_percent_step(
+    system: System,
+    neighbors: NeighborList | None,
+    mobile: np.ndarray,
+    response: np.ndarray,
+    radius: np.ndarray,
+    curvature: Curvature,
+) -> np.ndarray:
+    """The strain ``[strain]`` at which predicted displacements are off by one percent."""
+    dtype, spacing = response.dtype, space.spacing(system.structure)
+    longest = np.linalg.norm(_by_particle(system, response), axis=-1).max(axis=1)
+    size = np.linalg.norm(response, axis=1)
+    with np.errstate(divide="ignore"):
+        probe = np.minimum(0.5 * radius[:, 1], 0.04 * spacing / longest)
+    probe = np.minimum(validity.PROBE, probe).astype(dtype)
+    position = jnp.asarray(system.structure.position)
+    residual = strain.force_after(system, neighbors, mobile, position, response, probe)
+    missed = np.linalg.norm(curvature.estimate(residual), axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = 0.01 * probe * (probe * size) / missed
+    natural = np.ones(len(response), dtype)  # a displacement by a strain is of a spacing's size
+    known = np.isfinite(step) & (size > validity.negligible(system, natural, curvature))
+    return np.where(known, step, np.inf)
+
+
+def _unseen(system: System, response: np.ndarray) -> np.ndarray:
+    """The strain ``[strain]`` before which no pair beyond the list can come into contact.
+
+    Its gap is at least the list's reach; a unit strain shortens it by no more than its length, and
+    both particles may come towards each other besides.
+    """
+    numbers = system.potential.tables(system.structure.species_names)
+    longest = float(np.max(system.potential.reach(numbers))) + validity.reach(system)
+    moving = np.linalg.norm(_by_particle(system, response), axis=-1).max(axis=1)
+    return validity.reach(system) / (2 * moving + longest)
+
+
+def _by_particle(system: System, response: Any) -> np.ndarray:
+    return np.asarray(response).reshape(len(response), *system.structure.position.shape)
+
+
+@jax.jit
+def _gap_rates(system: System, neighbors: Any, loose: Any, response: Any) -> tuple[Any, Any, Any]:
+    """Which pairs are watched and their gaps ``[particle, slot]``, and rates by each strain."""
+    position, loose = jnp.asarray(system.structure.position), jnp.asarray(loose)
+    planes, r = pair.separation(system.structure, position, neighbors)
+    apart = jnp.stack(planes, axis=-1)
+    units = jnp.asarray(strain.basis(system.structure.dimension), position.dtype)
+
+    def rate(unit: Any, direction: Any) -> Any:
+        moved = direction.reshape(position.shape)
+        change = apart @ unit + moved[neighbors.index] - moved[:, None]
+        return jnp.sum(apart * change, axis=-1) / r
+
+    gap = jnp.where(neighbors.mask, contacts.gaps(system, neighbors), 0)
+    watched = neighbors.mask & ~loose[:, None] & ~loose[neighbors.index]
+    return watched, gap, tangents.per_parameter(rate, units, response)
