@@ -1,53 +1,14 @@
-from dataclasses import replace
+"""Particles, their box and their arrows."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver, QuiverKey
 
 from simsens import plots
-from simsens.implicit.certificate import Certificate
 from simsens.particles.parameters import UnknownParameter
 from simsens.particles.potentials import EnergyFunction, LennardJones, Morse, SoftSphere
-from simsens.particles.structure import Structure
-from simsens.particles.system import System
-from simsens.response.equilibrium import Equilibrium
-from simsens.response.sensitivity import Sensitivity
-
-SIDE = 4.0
-DISKS = SoftSphere(diameter={"A": 1.0, "B": 0.6})
-# Two in the middle, one on the left edge, one in a corner and that outside the box.
-PLACE = [[1.5, 1.5], [2.5, 1.5], [0.2, 2.0], [-0.1, 4.1]]
-
-
-def at_rest(position=PLACE, potential=DISKS, box=SIDE, converged=True, **more):
-    more = {"species": ["A", "B", "A", "B"][: len(position)], **more}
-    system = System(Structure(position, box=box, **more), potential)
-    history = np.array([[0, 2.0, 1.0], [20, 1.0, 1e-3], [40, 0.9, 1e-9], [41, 0.9, 0.0]])
-    why = "max force <= fmax" if converged else "the budget of 41 steps was spent"
-    return Equilibrium(
-        system, 0.9, 1e-9, 41, converged, why, 1e-6, "fire", np.array(position), history
-    )
-
-
-def answer(equilibrium, trusted=True, rattlers=(), values=None, names=("diameter[B]", "epsilon")):
-    structure, count = equilibrium.system.structure, len(names)
-    if values is None:
-        random = np.random.default_rng(0)
-        values = random.standard_normal((structure.number, structure.dimension, count))
-    values = np.array(values, float)
-    values[list(rattlers)] = 0.0
-    reason = "the error is small" if trusted else "the point is a saddle: 2 negative modes"
-    certificate = Certificate(
-        optimality_residual=1e-9, root_error=1e-9, linear_residual=np.full(count, 1e-14),
-        error_bound=np.full(count, 1e-9), smallest_curvature=0.1, largest_curvature=9.0,
-        zero_modes=2, expected_zero_modes=2, negative_modes=0 if trusted else 2,
-        validity_radius=np.ones((count, 2)), one_percent_step=np.ones(count), method="dense",
-        iterations=0, trusted=trusted, reason=reason, notes=("one note",),
-    )  # fmt: skip
-    return Sensitivity(names, np.full(count, 0.6), values, {}, np.array(rattlers, int), certificate)
+from tests.plots.results import DISKS, PLACE, SIDE, answer, at_rest, legend, title
 
 
 def disks(ax, label):
@@ -58,14 +19,6 @@ def disks(ax, label):
 def arrows(ax):
     (found,) = (c for c in ax.collections if isinstance(c, Quiver))
     return found
-
-
-def title(ax):
-    return ax.get_title(loc="left").replace("\n", " ")
-
-
-def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 # ---------------------------------------------------------------------------------- particles
@@ -129,6 +82,16 @@ def test_only_nearby_arrows_make_room_outside_the_box():
     spacing = SIDE / 2  # 4 particles in a square of side 4
     assert -0.1 * SIDE < low <= 0.0
     assert SIDE < high < 3.9 + 1.05 * spacing
+
+
+def test_every_arrow_has_room_in_free_space():
+    equilibrium = at_rest(box=None)
+    values = np.zeros((4, 2, 1))
+    values[:, 0, 0] = [0.1, 0.1, 0.1, -50.0]
+    ax = plots.packing(equilibrium, answer(equilibrium, values=values, names=("epsilon",)))
+    drawn = arrows(ax)
+    tips = np.asarray(drawn.XY) + np.c_[drawn.U, drawn.V] / drawn.scale
+    assert ax.get_xlim()[0] <= tips[:, 0].min()
 
 
 def test_a_sheared_box_is_drawn_with_its_angles_and_filled_by_images():
@@ -294,43 +257,20 @@ def test_a_crystal_of_255_atoms_is_drawn():
     assert legend(ax) == ["255 Ar"]
 
 
-# ----------------------------------------------------------------------- the other figures
+@pytest.mark.parametrize("name", [r"$\frac", "$x$", "a_{b}^", "\x00\x1b[31m", "名"])
+def test_names_of_strangers_are_drawn_as_they_stand(name):
+    equilibrium = at_rest(species=[name, "B", name, "B"], potential=SoftSphere())
+    ax = plots.packing(equilibrium, answer(equilibrium, names=(f"epsilon[{name}]",)))
+    (key,) = (a for a in ax.artists if isinstance(a, QuiverKey))
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    assert legend(ax)[0] == f"2 {shown}"
+    assert shown in key.text.get_text()
+    assert not any(text.get_parse_math() for text in [*ax.get_legend().get_texts(), key.text])
+    if name.isascii():
+        FigureCanvasAgg(ax.figure).draw()
 
 
-def test_convergence_shows_every_force_on_a_logarithmic_axis_and_the_aim():
-    equilibrium = at_rest()
-    ax = plots.convergence(equilibrium)
-    assert ax.get_yscale() == "log"
-    curve, aim = ax.lines
-    np.testing.assert_array_equal(curve.get_xdata(), equilibrium.history[:, 0])
-    np.testing.assert_array_equal(curve.get_ydata()[:3], equilibrium.history[:3, 2])
-    assert np.isnan(curve.get_ydata()[3])  # a force of zero has no logarithm
-    assert set(aim.get_ydata()) == {1e-6}
-    assert ax.texts[0].get_text() == "fmax 1e-06"
-    assert title(ax) == "converged: max force <= fmax"
-    assert "NOT CONVERGED" in title(plots.convergence(at_rest(converged=False)))
-    single = replace(equilibrium, history=equilibrium.history[3:])
-    plots.convergence(single).figure.draw_without_rendering()
-
-
-@pytest.mark.parametrize("name", plots.FIGURES)
-def test_every_figure_draws_where_it_is_told(name):
-    figure = Figure()
-    ax = figure.add_subplot()
-    assert plots.FIGURES[name](at_rest(), ax=ax) is ax
-    assert plots.FIGURES[name](at_rest()).figure is not figure
-
-
-def test_the_summary_holds_the_certificate_in_words():
-    equilibrium = at_rest()
-    slope = answer(equilibrium, trusted=False)
-    figure = plots.summary(equilibrium, slope)
-    said = figure.axes[2].texts[0].get_text()
-    for line in (*str(slope.certificate).splitlines(), "one note"):
-        assert line in said
-    assert len(figure.axes) == 3
-    alone = plots.summary(equilibrium).axes[2].texts[0].get_text()
-    assert alone == str(equilibrium)
+# ------------------------------------------------------------------------------------ overlap
 
 
 @pytest.mark.parametrize("box", [[4.0, 4.0], [4.0, 1.0], [4.0, 16.0], [[4.0, 0.0], [2.0, 3.0]]])
@@ -351,40 +291,3 @@ def test_no_text_covers_another(box, long):
     saved = saved.padded(0.12).transformed(ax.figure.dpi_scale_trans)
     assert saved.x0 <= key_text.x0 < key_text.x1 <= saved.x1
     assert saved.y0 <= key_text.y0 < key_text.y1 <= saved.y1
-
-
-# -------------------------------------------------------------------------------------- files
-
-
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_the_same_figure_gives_the_same_bytes(tmp_path, suffix):
-    equilibrium = at_rest()
-    slope = answer(equilibrium)
-    first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
-    plots.save(plots.packing(equilibrium, slope), first)
-    plots.save(plots.packing(equilibrium, slope), str(second))
-    assert first.read_bytes() == second.read_bytes()
-    assert first.stat().st_size > 4000
-    assert b"Date" not in first.read_bytes() or suffix == ".png"
-
-
-def test_summaries_are_saved_too(tmp_path):
-    plots.save(plots.summary(at_rest()), tmp_path / "summary.PNG")
-    assert (tmp_path / "summary.PNG").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("name", ["figure", "figure.doc", "figure.png.gz"])
-def test_unknown_suffixes_are_refused(tmp_path, name):
-    with pytest.raises(ValueError, match=r"^a figure's file ends in \.png, \.svg, \.pdf; got"):
-        plots.save(plots.packing(at_rest()), tmp_path / name)
-    assert not list(tmp_path.iterdir())
-
-
-def test_neither_the_settings_nor_pyplot_are_touched(tmp_path):
-    import sys
-
-    before = dict(mpl.rcParams)
-    had = "matplotlib.pyplot" in sys.modules
-    plots.save(plots.summary(at_rest()), tmp_path / "figure.svg")
-    assert dict(mpl.rcParams) == before
-    assert ("matplotlib.pyplot" in sys.modules) == had
