@@ -69,11 +69,11 @@ def main(args: list[str] | None = None) -> None:
     except Exception as error:
         if "--traceback" in arguments or os.environ.get("SIMSENS_TRACEBACK"):
             raise
-        code = _told(error)
+        code = told(error)
     sys.exit(code if isinstance(code, int) else exit_codes.OK)
 
 
-def _told(error: Exception) -> int:
+def told(error: Exception, about: str = "") -> int:
     """Print the error as one line; say which exit code it is."""
     if isinstance(error, click.ClickException):
         line, code = error.format_message(), exit_codes.BAD_INPUT
@@ -88,7 +88,7 @@ def _told(error: Exception) -> int:
     else:
         line = f"unexpected {type(error).__name__}: {error}; --traceback shows where"
         code = exit_codes.UNEXPECTED
-    _say(line)
+    _say(f"{about}: {line}" if about else line)
     return code
 
 

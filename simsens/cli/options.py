@@ -104,6 +104,20 @@ def _numbers(value: Any) -> list[Any]:
     return [n for part in value for n in _numbers(part)] if isinstance(value, list) else [value]
 
 
+def _duration(ctx: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    """``"1h30m"`` in seconds."""
+    if text is None:
+        return None
+    match = re.fullmatch(
+        r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip()
+    )
+    parts = [float(part or 0) for part in match.groups()] if match else []
+    seconds = sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1)))
+    if not seconds > 0:
+        raise click.BadParameter(f"needed a time, as 90s, 10m or 1h30m; got {text!r}")
+    return seconds
+
+
 def _finite(ctx: click.Context, option: click.Parameter, value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"needed a finite number; got {value}")
@@ -137,7 +151,7 @@ def _ending(*suffixes: str) -> Callable[..., Path | None]:
 
 FILE = click.Path(exists=True, dir_okay=False)
 
-structure = click.argument("structure", metavar="[STRUCT]", required=False, type=FILE)
+structure = click.argument("structure", metavar="[STRUCT]...", nargs=-1, type=FILE)
 config = click.option(
     "--config", metavar="FILE", type=FILE, callback=_configure, is_eager=True,
     help="TOML file with these options as keys (param is a table); flags win over it.",
@@ -185,7 +199,31 @@ output = click.option(
     "-o", "--output", metavar="FILE", callback=_ending(".h5md", ".h5"),
     help="The result, an .h5md file.  [default: STRUCT.h5md, packing.h5md]",
 )  # fmt: skip
+out_dir = click.option(
+    "--out-dir", metavar="DIR", type=click.Path(file_okay=False),
+    help="Where the results of several structures go, each as STRUCT.h5md.",
+)  # fmt: skip
 overwrite = click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
+resume = click.option(
+    "--resume", is_flag=True,
+    help="Go on with a run that was killed, stopped or short of steps, as if it had never stopped.",
+)  # fmt: skip
+traj_every = click.option(
+    "--traj-every", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+    help="Keep a frame of the trajectory every N steps; 0 keeps the start and the end.",
+)  # fmt: skip
+compression = click.option(
+    "--compression", type=click.Choice(["gzip", "none", "lzf", "blosc2"]), default="gzip",
+    show_default=True, help="Of the trajectory.",
+)  # fmt: skip
+precision = click.option(
+    "--precision", type=click.Choice(["float64", "float32"]), default="float64",
+    show_default=True, help="Of the trajectory; the minimum and its derivatives are never rounded.",
+)  # fmt: skip
+max_time = click.option(
+    "--max-time", metavar="TIME", callback=_duration,
+    help="Stop after so long (90s, 10m, 1h30m), save what was reached, exit 143.",
+)  # fmt: skip
 plot = click.option(
     "--plot", metavar="FILE", callback=_ending(".png", ".svg", ".pdf"),
     help="Draw the result (png, svg or pdf).",

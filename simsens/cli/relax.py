@@ -38,7 +38,13 @@ class _Relax(click.Command):
 @options.sensitivity
 @options.solver
 @options.output
+@options.out_dir
 @options.overwrite
+@options.resume
+@options.traj_every
+@options.compression
+@options.precision
+@options.max_time
 @options.plot
 @options.units
 @options.seed
@@ -53,7 +59,8 @@ def command(**settings: Any) -> int:
     """Relax a structure to a minimum of its energy, and differentiate the minimum.
 
     STRUCT is an extended XYZ file, a result of an earlier run (.h5md), or anything ASE reads (CIF,
-    POSCAR, LAMMPS data, ...). Without STRUCT a packing of 128 soft disks is relaxed.
+    POSCAR, LAMMPS data, ...). Without STRUCT a packing of 128 soft disks is relaxed; several are
+    relaxed one by one, each to a file of its own.
 
     \b
     simsens relax --sensitivity
@@ -64,8 +71,8 @@ def command(**settings: Any) -> int:
     win over the environment, and that over the file.
 
     Exit codes: 0 converged and certified, 2 bad input, 3 not converged (the state is written,
-    no derivative), 5 derivative not trustworthy (written, marked), 129/130/143 interrupted after
-    saving.
+    no derivative), 5 derivative not trustworthy (written, marked), 6 some of several structures
+    failed, 129/130/143 interrupted after saving.
     """  # noqa: D301
     if settings["quiet"] and settings["verbose"]:
         raise click.UsageError("--quiet and --verbose exclude each other")

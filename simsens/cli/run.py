@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from simsens import io
-from simsens.cli import exit_codes, session, summary
+from simsens.cli import exit_codes, main, resuming, session, summary
 from simsens.cli.progress import Progress
 from simsens.io import atomic
 from simsens.particles import parameters
@@ -33,21 +33,54 @@ from simsens.response.sensitivity import Sensitivity, sensitivity
 
 def relax(settings: dict[str, Any]) -> int:
     """Run the command; returns its exit code."""
+    chosen = settings["structure"]
+    _check_several(settings)
+    outputs = [_outputs(settings, path) for path in chosen or [None]]
+    if len(outputs) == 1:
+        return _one(settings, chosen[0] if chosen else None, *outputs[0], [])
+    codes, told = [], []  # type: ignore[var-annotated]
+    for path, (output, drawing) in zip(chosen, outputs):
+        try:
+            codes.append(_one(settings, path, output, drawing, told))
+        except Exception as error:  # of this one; the others go on
+            if settings["traceback"]:
+                raise
+            codes.append(main.told(error, path))
+        if codes[-1] in session.Signals.CODES.values():
+            return codes[-1]
+    if settings["json"]:
+        click.echo(f"[{', '.join(told)}]")
+    failed = [path for path, code in zip(chosen, codes) if code != exit_codes.OK]
+    if failed:
+        names = ", ".join(Path(path).name for path in failed)
+        click.echo(f"simsens: {len(failed)} of {len(chosen)} failed: {names}", err=True)
+    return exit_codes.SOME_FAILED if failed else exit_codes.OK
+
+
+def _one(
+    settings: dict[str, Any], path: str | None, output: Path, drawing: Path | None, told: list[str]
+) -> int:
+    """Relax one structure, or the packing; what ``--json`` prints goes to ``told`` of several."""
     began, started = time.perf_counter(), datetime.now(UTC)
-    output, drawing = _outputs(settings)
-    system, origin = _system(settings)
+    system, origin = _system(settings, path)
     optimizers.check(settings["optimizer"], system)
-    facts = session.input_facts(settings["structure"])
+    facts = session.input_facts(path)
     wrt = _names(settings, system)
     fmax = settings["fmax"] or (1e-10 if wrt and settings["dtype"] == "float64" else 1e-6)
     if settings["dry_run"]:
         _plan(system, origin, wrt, fmax, output, settings)
         return exit_codes.OK
+    facts |= session.provenance({**settings, "fmax": fmax}, started)
+    record = resuming.begin(output, system, settings, facts)
+    if record is None:
+        click.echo(f"simsens: {output} is complete already: nothing to go on with", err=True)
+        return exit_codes.OK
 
     slope: Sensitivity | None = None
     advice = failure = None
     progress = Progress(settings["quiet"], settings["verbose"])
-    with session.Signals() as signals:
+    with session.Signals(settings["max_time"]) as signals, record:
+        signals.save = record.ask
 
         def report(step: int, energy: float, force: float) -> bool:
             progress(step, energy, force)
@@ -63,9 +96,17 @@ def relax(settings: dict[str, Any]) -> int:
                     settings["steps"],
                     solver=settings["solver"],
                     progress=report,
+                    record=record,
+                    resume=record.state,
                 )
             except NotConverged as stopped:
                 equilibrium, advice = stopped.equilibrium, str(stopped)
+            except io.UnwritableFile as full:
+                click.echo(f"simsens: {full}", err=True)
+                return exit_codes.UNEXPECTED
+            except Exception:
+                record.discard()  # it could not begin: nothing is left of it
+                raise
             if wrt and advice is None and signals.exit_code is None:
                 progress.say("differentiating ...")
                 try:
@@ -75,22 +116,25 @@ def relax(settings: dict[str, Any]) -> int:
                     pass
                 except Exception as error:  # the minimum is saved before anyone hears of it
                     failure = error
-        facts |= session.provenance({**settings, "fmax": fmax}, started)
-        io.write(
-            output,
-            equilibrium,
-            slope,
-            units=settings["units"],
-            overwrite=settings["overwrite"],
-            provenance=facts,
-        )
+        stopped_by = signals.exit_code
+        try:
+            record.finish(
+                equilibrium, slope, provenance=session.ending(started),
+                status="interrupted" if stopped_by and advice else None,
+            )  # fmt: skip
+        except io.UnwritableFile as full:
+            click.echo(f"simsens: {full}", err=True)
+            return exit_codes.UNEXPECTED
         if drawing is not None:
             from simsens import plots
 
             plots.save(plots.summary(equilibrium, slope), drawing)
-    files = [path for path in (output, drawing) if path is not None]
+    files = [file for file in (output, drawing) if file is not None]
     if settings["json"]:
-        click.echo(summary.as_json(equilibrium, slope, files))
+        text = summary.as_json(equilibrium, slope, files)
+        told.append(text)
+        if len(settings["structure"]) < 2:
+            click.echo(text)
     if not settings["quiet"]:
         seconds = time.perf_counter() - began
         _show(summary.lines(system, origin, equilibrium, slope, files, seconds))
@@ -99,12 +143,14 @@ def relax(settings: dict[str, Any]) -> int:
 
     trust = None if slope is None else slope.certificate
     code, complaint = exit_codes.OK, ""
-    if signals.exit_code is not None:
-        code = signals.exit_code
-        complaint = f"interrupted; what was reached is in {output}, go on from there"
+    if stopped_by is not None:
+        code = stopped_by
+        complaint = f"interrupted; what was reached is in {output}, go on with --resume"
     elif advice is not None:
         code = exit_codes.NOT_CONVERGED
         complaint = advice + ("; no derivative was taken" if wrt else "")
+        if "more steps" in advice:
+            complaint += f"; {output} goes on with --resume and a larger --steps"
     elif trust is not None and not trust.trusted:
         code = exit_codes.NOT_TRUSTED
         complaint = f"the derivative is not to be trusted: {trust.reason}"
@@ -113,28 +159,50 @@ def relax(settings: dict[str, Any]) -> int:
     return code
 
 
-def _outputs(settings: dict[str, Any]) -> tuple[Path, Path | None]:
+def _check_several(settings: dict[str, Any]) -> None:
+    """Refuse what several structures cannot share."""
+    chosen = settings["structure"]
+    if settings["output"] and settings["out_dir"]:
+        raise click.UsageError("--output names a file, --out-dir a folder: give one of them")
+    if len(chosen) < 2:
+        return
+    for name in ("output", "plot"):
+        if settings[name]:
+            raise click.UsageError(
+                f"--{name} is for one structure, and there are {len(chosen)}: give --out-dir"
+            )
+    stems = [Path(path).stem for path in chosen]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise click.UsageError(f"two structures are called {twice}: their results would be one")
+
+
+def _outputs(settings: dict[str, Any], path: str | None) -> tuple[Path, Path | None]:
     """Where the result and the figure go; refused now, not after hours, if they cannot."""
-    stem = Path(settings["structure"]).stem if settings["structure"] else "packing"
-    output, drawing = settings["output"] or Path(f"{stem}.h5md"), settings["plot"]
-    for path in (output, drawing):
-        if path is not None:
-            atomic.check_output(path, settings["overwrite"])
-            if not os.access(path.parent, os.W_OK):
-                raise click.ClickException(f"{path}: the folder is not writable; choose another")
+    stem = Path(path).stem.removesuffix(".partial") if path else "packing"
+    folder = Path(settings["out_dir"] or ".")
+    if not settings["dry_run"]:
+        folder.mkdir(parents=True, exist_ok=True)
+    output, drawing = settings["output"] or folder / f"{stem}.h5md", settings["plot"]
+    for place in (output, drawing):
+        if place is None:
+            continue
+        atomic.check_output(place, settings["overwrite"] or settings["resume"])
+        if not os.access(place.parent, os.W_OK):
+            raise click.ClickException(f"{place}: the folder is not writable; choose another")
     return output, drawing
 
 
-def _system(settings: dict[str, Any]) -> tuple[System, str]:
+def _system(settings: dict[str, Any], path: str | None) -> tuple[System, str]:
     """The structure with its potential, and where it comes from in words."""
     name, dimension = settings["potential"], settings["dimension"]
-    if settings["structure"]:
+    if path:
         if not name:
             raise click.UsageError("a structure needs a --potential (and its --param NAME=VALUE)")
-        structure = io.read(settings["structure"], dimension=dimension)
+        structure = io.read(path, dimension=dimension)
         check(structure)
         system = System(structure, build(name, settings["param"], structure))
-        origin = Path(settings["structure"]).name
+        origin = Path(path).name
     else:
         if name not in (None, "soft-sphere"):
             raise click.UsageError(f"--potential {name} needs a structure: give STRUCT")

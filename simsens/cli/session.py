@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -72,25 +72,32 @@ def _home_cache() -> Path | None:
 class Signals:
     """Turns the first signal to stop into a request, which is obeyed after saving.
 
-    The second one stops at once. What the caller ignores (``nohup``) stays ignored.
+    The second one stops at once. What the caller ignores (``nohup``) stays ignored. A time that is
+    up is a signal too; SIGUSR1 saves what there is, and the run goes on.
     """
 
     CODES: ClassVar = {
         signal.SIGINT: exit_codes.INTERRUPTED,
         signal.SIGTERM: exit_codes.TERMINATED,
         signal.SIGHUP: exit_codes.HUNG_UP,
+        signal.SIGALRM: exit_codes.TERMINATED,  # by ``--max-time``
     }
 
-    def __init__(self) -> None:
+    def __init__(self, max_time: float | None = None) -> None:
         self.exit_code: int | None = None  # what the shell will be told; None before any signal
-        self._impatient = False
+        self.save: Callable[[], None] = lambda: None  # what SIGUSR1 does
+        self._max_time, self._impatient = max_time, False
 
     def __enter__(self) -> Signals:
         heeded = [s for s in self.CODES if signal.getsignal(s) != signal.SIG_IGN]
-        self._before = {s: signal.signal(s, self._note) for s in heeded}
+        self._before: dict[Any, Any] = {s: signal.signal(s, self._note) for s in heeded}
+        self._before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: self.save())
+        if self._max_time is not None:
+            signal.setitimer(signal.ITIMER_REAL, self._max_time)
         return self
 
     def __exit__(self, *unused: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -122,7 +129,6 @@ def provenance(settings: dict[str, Any], started: datetime) -> dict[str, Any]:
     """Where a result comes from: the command, its settings, the versions, the machine."""
     import jax
 
-    ended = datetime.now(UTC)
     facts: dict[str, Any] = {
         "argv": shlex.join(["simsens", *sys.argv[1:]]),
         "config": toml(settings),
@@ -134,17 +140,26 @@ def provenance(settings: dict[str, Any], started: datetime) -> dict[str, Any]:
         "x64": bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "started": started.isoformat(timespec="seconds"),
-        "ended": ended.isoformat(timespec="seconds"),
-        "wall_s": (ended - started).total_seconds(),
     }
     for package in ("jax", "jaxlib", "jax-md", "numpy", "h5py"):
         facts[package] = version(package)
     return facts
 
 
+def ending(started: datetime) -> dict[str, Any]:
+    """What is known of a run when it has ended."""
+    ended = datetime.now(UTC)
+    return {
+        "ended": ended.isoformat(timespec="seconds"),
+        "wall_s": (ended - started).total_seconds(),
+    }
+
+
 def toml(settings: dict[str, Any]) -> str:
     """The settings as a configuration file that repeats the run."""
-    unsaid = ("config", "structure", "dry_run", "json", "quiet", "verbose", "traceback", "param")
+    unsaid = (
+        "config", "structure", "dry_run", "json", "quiet", "verbose", "traceback", "param", "resume"
+    )  # fmt: skip
     lines = [
         f"{name.replace('_', '-')} = {_literal(value)}"
         for name, value in settings.items()

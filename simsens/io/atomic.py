@@ -41,10 +41,9 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         yield temporary
-        _force_to_disk(temporary)
         # Asked again: somebody may have written the output in the meantime.
         check_output(target, overwrite)
-        temporary.replace(target)
+        rename(temporary, target)
     except (OutputExists, UnwritableFile):
         raise
     except OSError as error:
@@ -68,6 +67,12 @@ def check_output(target: Path, overwrite: bool) -> None:
         raise OutputExists(
             f"{target} exists: choose another name, or replace it with --overwrite (overwrite=True)"
         )
+
+
+def rename(path: Path, target: Path) -> None:
+    """Force a file to the disk and give it its name, in place of a file that had it."""
+    _force_to_disk(path)
+    path.replace(target)
 
 
 def reason(error: OSError) -> str:

@@ -19,6 +19,10 @@ class UnwritableFile(OSError):
     """The output cannot be written: no such folder, no permission, no space left."""
 
 
+class MissingPackage(ImportError):
+    """A package that only this needs is not installed; the message says how to install it."""
+
+
 def one_line(error: BaseException, longest: int = 200) -> str:
     r"""The first line of what an error of another library says, cut to a readable length.
 

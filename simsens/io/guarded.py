@@ -13,18 +13,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-BUDGET = 4 * 2**30  # bytes of one data set
-EXPANSION = 1100  # gzip cannot compress further than 1032:1; an array of fill values can
+from simsens.io import filters
+
+BUDGET = 4 * 2**30  # bytes of one data set that is read whole
+LARGE = 2**26  # bytes from which on an array must be worth its size
+# gzip cannot compress further than 1032:1, an array of fill values can; numbers that were computed
+# compress to a half at most, whole numbers that repeat to a hundredth.
+EXPANSION, EXPANSION_OF_LARGE = 1100, 200
+CHUNK = 2**27  # bytes of a chunk, which is unpacked whole
 ATTRIBUTE = 2**20  # bytes
 TEXT = 2**26  # characters of one data set
 ENTRIES = 10_000  # members of a group, attributes of an object
-FILTERS = (
-    h5py.h5z.FILTER_DEFLATE,
-    h5py.h5z.FILTER_SHUFFLE,
-    h5py.h5z.FILTER_FLETCHER32,
-    h5py.h5z.FILTER_LZF,
-    h5py.h5z.FILTER_SCALEOFFSET,
-)
 
 
 class Refused(ValueError):
@@ -42,12 +41,12 @@ def group(parent: h5py.Group, path: str) -> h5py.Group:
     Raises:
         Refused: it is missing, a link to elsewhere, or no group.
     """
-    found = _walk(parent, path)
-    if not isinstance(found, h5py.Group):
+    there = found(parent, path)
+    if not isinstance(there, h5py.Group):
         raise Refused(f"{path} must be a group")
-    if len(found) > ENTRIES:
-        raise Refused(f"{path} has {len(found)} members; at most {ENTRIES} are read")
-    return found
+    if len(there) > ENTRIES:
+        raise Refused(f"{path} has {len(there)} members; at most {ENTRIES} are read")
+    return there
 
 
 def numbers(
@@ -64,10 +63,58 @@ def numbers(
     Raises:
         Refused: missing, of another kind or shape, stored elsewhere, or too large.
     """
-    dataset = _dataset(parent, path, shape)
-    if dataset.dtype.kind not in kinds:
+    return np.asarray(rows(parent, path, shape, kinds, whole=True)[()])
+
+
+def rows(
+    parent: h5py.Group,
+    path: str,
+    shape: tuple[int | None, ...],
+    kinds: str = "f",
+    whole: bool = False,
+) -> h5py.Dataset:
+    """A data set of numbers that was looked at but not read, as ``numbers``.
+
+    Args:
+        parent: where ``path`` begins.
+        path: names joined by ``/``.
+        shape: what is needed, ``None`` for any length of an axis.
+        kinds: the numpy kinds that are accepted.
+        whole: whether it is to be read whole, and has to fit into memory.
+
+    Raises:
+        Refused: missing, of another kind or shape, stored elsewhere, or too large.
+    """
+    dataset = _dataset(parent, path, shape, whole)
+    # h5py reads a bool as one of an enumeration: a byte of another value makes no bool of it.
+    if dataset.dtype.kind not in kinds or dataset.dtype.fields is not None:
         raise Refused(f"{path} must hold numbers of kind {kinds!r}; found {dataset.dtype}")
-    return np.asarray(dataset[()])
+    return dataset
+
+
+def array(parent: h5py.Group, path: str, axes: int) -> np.ndarray:
+    """A data set of numbers or bools of any shape, of at most so many axes.
+
+    Raises:
+        Refused: as ``numbers``.
+    """
+    there = found(parent, path)
+    rank = len(there.shape or ()) if isinstance(there, h5py.Dataset) else 1
+    if rank > axes:
+        raise Refused(f"{path} has {rank} axes; at most {axes} are read")
+    return numbers(parent, path, (None,) * rank, "biuf")
+
+
+def rows_of_texts(parent: h5py.Group, path: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
+    """A data set of texts that was looked at but not read.
+
+    Raises:
+        Refused: as ``texts``.
+    """
+    dataset = _dataset(parent, path, shape, True)
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        raise Refused(f"{path} must hold texts; found {dataset.dtype}")
+    return dataset
 
 
 def texts(parent: h5py.Group, path: str, shape: tuple[int | None, ...]) -> tuple[str, ...]:
@@ -76,9 +123,7 @@ def texts(parent: h5py.Group, path: str, shape: tuple[int | None, ...]) -> tuple
     Raises:
         Refused: missing, of another kind or shape, stored elsewhere, or too large.
     """
-    dataset = _dataset(parent, path, shape)
-    if h5py.check_string_dtype(dataset.dtype) is None:
-        raise Refused(f"{path} must hold texts; found {dataset.dtype}")
+    dataset = rows_of_texts(parent, path, shape)
     words: list[str] = []
     length = 0
     # In portions: a million entries may all point to one long text.
@@ -120,7 +165,12 @@ def attributes(parent: h5py.Group) -> dict[str, Any]:
     return {name: attribute(parent, name) for name in parent.attrs}
 
 
-def _walk(parent: h5py.Group, path: str) -> Any:
+def found(parent: h5py.Group, path: str) -> Any:
+    """What stands at a path, reached over hard links only.
+
+    Raises:
+        Refused: it is missing, or a link to elsewhere.
+    """
     place = parent
     for name in path.split("/"):
         # getlink looks at the last component only: one at a time, or a link hides in the middle.
@@ -133,22 +183,28 @@ def _walk(parent: h5py.Group, path: str) -> Any:
     return place
 
 
-def _dataset(parent: h5py.Group, path: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
-    found = _walk(parent, path)
-    if not isinstance(found, h5py.Dataset):
+def _dataset(
+    parent: h5py.Group, path: str, shape: tuple[int | None, ...], whole: bool
+) -> h5py.Dataset:
+    there = found(parent, path)
+    if not isinstance(there, h5py.Dataset):
         raise Refused(f"{path} must be a data set")
-    if found.shape is None or len(found.shape) != len(shape):
-        raise Refused(f"{path} must have {len(shape)} axes; found the shape {found.shape}")
-    if any(needed not in (None, length) for needed, length in zip(shape, found.shape)):
-        raise Refused(f"{path} must have the shape {shape}; found {found.shape}")
-    if found.external or found.is_virtual:
+    if there.shape is None or len(there.shape) != len(shape):
+        raise Refused(f"{path} must have {len(shape)} axes; found the shape {there.shape}")
+    if any(needed not in (None, length) for needed, length in zip(shape, there.shape)):
+        raise Refused(f"{path} must have the shape {shape}; found {there.shape}")
+    if there.external or there.is_virtual:
         raise Refused(f"{path} is stored in another file; such data sets are not read")
-    size = found.size * found.dtype.itemsize
-    stored = found.id.get_storage_size()
-    beyond = stored > found.file.id.get_filesize() or size > BUDGET
-    if beyond or (size > 2**20 and size > EXPANSION * stored):
+    size = there.size * there.dtype.itemsize
+    stored = there.id.get_storage_size()
+    most = EXPANSION if size < LARGE else EXPANSION_OF_LARGE
+    beyond = stored > there.file.id.get_filesize() or (whole and size > BUDGET)
+    if beyond or (size > 2**20 and size > most * stored):
         raise Refused(f"{path} claims {size} bytes ({stored} are stored); that is not read")
-    plan = found.id.get_create_plist()
-    if any(plan.get_filter(k)[0] not in FILTERS for k in range(plan.get_nfilters())):
-        raise Refused(f"{path} is compressed by a filter that is not read here")
-    return found
+    if there.chunks and np.prod(there.chunks, dtype=float) * there.dtype.itemsize > CHUNK:
+        raise Refused(f"{path} is stored in pieces of more than {CHUNK} bytes; that is not read")
+    plan = there.id.get_create_plist()
+    for k in range(plan.get_nfilters()):
+        if why := filters.refusal(plan.get_filter(k)[0]):
+            raise Refused(f"{path} {why}")
+    return there

@@ -1,49 +1,37 @@
-"""A result as H5MD: the trajectory that every reader understands, and beside it ``/simsens``.
+"""A result as one H5MD file: the trajectory that every reader understands, beside it ``/simsens``.
 
-The layout is the part of H5MD 1.1 that MDAnalysis, znh5md (ASE) and pyh5md all read:
-
-* one particle group, ``trajectory``, with two frames: the start and the minimum;
-* always three components; two dimensions lie in the plane z = 0;
-* ``box/edges`` always as a time-dependent 3x3 element, its edge vectors as rows, zero in free
-  space; every element's ``step`` and ``time`` are hard links to those of ``position``;
-* ``unit`` attributes only where the units are physical: a reader refuses ``sigma``.
-
-Reference: de Buyl, Colberg, Höfling, Comput. Phys. Commun. 185, 1546 (2014);
-https://nongnu.org/h5md/h5md.html
+What stands in the file from the first moment is made by ``blank``, what the end adds by
+``complete``; a run that takes time grows the file in between (``recording``).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
-from simsens.io import atomic, elements, planar, simsens_group
+from simsens.io import atomic, filters, simsens_group, trajectory_group
+from simsens.io.trajectory_group import Frames
 from simsens.io.units import UNITS, check_units
 from simsens.particles import system as systems
 from simsens.particles.structure import InvalidStructure, Structure, check
 from simsens.version import __version__
 
 if TYPE_CHECKING:
+    from simsens.particles.system import System
+    from simsens.response.elasticity import ElasticModuli
     from simsens.response.equilibrium import Equilibrium
+    from simsens.response.modes import NormalModes
     from simsens.response.sensitivity import Sensitivity
 
-TEXT = h5py.string_dtype()
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The frames of the trajectory: ``step``, ``position``, ``energy``, ``max_force``."""
-
-    step: np.ndarray
-    position: np.ndarray
-    energy: np.ndarray
-    max_force: np.ndarray
+LIBRARY = ("earliest", "v110")  # files that HDF5 1.10 reads, and that survive a kill
+# HDF5 works in memory and the system writes: where the disk is full, HDF5 cannot close its file,
+# and the process crashes with one of the next.
+IN_MEMORY: dict[str, Any] = {"driver": "core", "backing_store": False, "block_size": 2**20}
 
 
 def write_result(
@@ -51,68 +39,101 @@ def write_result(
     equilibrium: Equilibrium,
     sensitivity: Sensitivity | None = None,
     *,
+    moduli: ElasticModuli | None = None,
+    modes: NormalModes | None = None,
     units: str = "reduced",
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
+    compression: str = "gzip",
 ) -> None:
-    """Write an equilibrium, and its derivatives where there are any; whole or not at all.
-
-    Args:
-        path: the output.
-        equilibrium: the minimum and how it was reached.
-        sensitivity: its derivatives.
-        units: a name of the table ``UNITS``.
-        overwrite: whether a file of this name may be replaced.
-        provenance: how the result came about; texts and numbers by name.
+    """Write a result, whole or not at all; see ``io.write``.
 
     Raises:
         OutputExists: the file is there and ``overwrite`` is false.
         UnwritableFile: no such folder, no permission, no space left.
+        UnknownFormat: an unknown compression.
         ValueError: unknown units, or a result whose arrays do not fit each other.
     """
     check_units(units)
+    filters.options(compression)
     simsens_group.check_result(equilibrium, sensitivity)
-    _check_finite(equilibrium)
+    check_finite(equilibrium)
     atomic.check_output(Path(path), overwrite)
-    image = _image(equilibrium, sensitivity, units, provenance or {})
+    system = equilibrium.system
+    with h5py.File("result", "w", libver=LIBRARY, **IN_MEMORY) as file:
+        begin(file, system, equilibrium.start, units, provenance or {}, compression)
+        trajectory_group.append(file, system.structure, stacked(ends(equilibrium)))
+        complete(file, equilibrium, sensitivity, moduli, modes)
+        file.flush()
+        image = file.id.get_file_image()
     with atomic.replacing(path, overwrite) as temporary:
         temporary.write_bytes(image)
 
 
-def _image(
-    equilibrium: Equilibrium,
-    sensitivity: Sensitivity | None,
+def begin(
+    file: h5py.File,
+    system: System,
+    start: Any,
     units: str,
     provenance: Mapping[str, Any],
+    compression: str = "gzip",
+    precision: Any = np.float64,
+) -> None:
+    """Write what is known before the first step, and a trajectory without frames."""
+    _write_head(file, system.structure)
+    trajectory_group.create(file, system.structure, UNITS[units], compression, precision)
+    simsens_group.begin(file, system, start, units, provenance)
+    _write_parameters(file, str(provenance.get("config", "")))
+
+
+def blank(
+    system: System,
+    start: Any,
+    units: str,
+    provenance: Mapping[str, Any],
+    compression: str = "gzip",
+    precision: Any = np.float64,
 ) -> bytes:
-    """The bytes of the file.
-
-    HDF5 works in memory and the system writes: where the disk is full, HDF5 cannot close its file,
-    and the process crashes with one of the next.
-    """
-    structure, frames = equilibrium.system.structure, list_frames(equilibrium)
-    # v110 keeps files readable by HDF5 1.10.
-    options = {"driver": "core", "backing_store": False, "block_size": 2**20}
-    with h5py.File("result", "w", libver=("earliest", "v110"), **options) as file:
-        _write_head(file, structure)
-        _write_trajectory(file, structure, frames, UNITS[units])
-        simsens_group.write_group(file, equilibrium, sensitivity, units, provenance)
-        file["simsens"].attrs["n_committed"] = len(frames.step)
-        _write_parameters(file, str(provenance.get("config", "")))
+    """The bytes of a file as ``begin`` leaves it."""
+    with h5py.File("result", "w", libver=LIBRARY, **IN_MEMORY) as file:
+        begin(file, system, start, units, provenance, compression, precision)
         file.flush()
-        return file.id.get_file_image()
+        image: bytes = file.id.get_file_image()
+        return image
 
 
-def list_frames(equilibrium: Equilibrium) -> Frames:
-    """The start and the minimum; the minimum alone where no step was taken."""
-    last = np.asarray(equilibrium.position, float)
-    end = (equilibrium.iterations, last, equilibrium.energy, equilibrium.max_force)
-    rows = [end]
-    if equilibrium.iterations > 0:
-        rows.insert(0, (0, np.asarray(equilibrium.start, float), *_at_start(equilibrium)))
+def complete(
+    file: h5py.File,
+    equilibrium: Equilibrium,
+    sensitivity: Sensitivity | None = None,
+    moduli: ElasticModuli | None = None,
+    modes: NormalModes | None = None,
+    status: str | None = None,
+) -> None:
+    """Write what was found, and that all frames are good."""
+    simsens_group.finish(file, equilibrium, sensitivity, moduli, modes)
+    root = file["simsens"]
+    root.attrs["status"] = status or ("complete" if equilibrium.converged else "not converged")
+    root.attrs["n_committed"] = trajectory_group.count(file)
+
+
+def ends(equilibrium: Equilibrium, written: int = -1) -> list[tuple[int, Any, float, float]]:
+    """The start and the minimum, as far as they come after the step that was written last."""
+    last = equilibrium.iterations
+    rows = [(last, equilibrium.position, float(equilibrium.energy), float(equilibrium.max_force))]
+    if written < 0 < last:
+        rows.insert(0, (0, equilibrium.start, *_at_start(equilibrium)))
+    return [row for row in rows if row[0] > written]
+
+
+def stacked(rows: list[tuple[int, Any, float, float]]) -> Frames:
+    """Frames of ``(step, position, energy, max_force)`` each."""
     step, position, energy, max_force = zip(*rows)
     return Frames(
-        np.array(step, np.int64), np.array(position), np.array(energy), np.array(max_force)
+        np.array(step, np.int64),
+        np.array([np.asarray(frame, float) for frame in position]),
+        np.array(energy, float),
+        np.array(max_force, float),
     )
 
 
@@ -128,8 +149,12 @@ def _at_start(equilibrium: Equilibrium) -> tuple[float, float]:
     return float(systems.energy(start)), float(np.linalg.norm(force, axis=1).max())
 
 
-def _check_finite(equilibrium: Equilibrium) -> None:
-    """Readers take a NaN row for a particle that is not there: none may be written."""
+def check_finite(equilibrium: Equilibrium) -> None:
+    """Refuse positions that are not finite: readers take a NaN for a particle that is not there.
+
+    Raises:
+        InvalidStructure: naming the particle.
+    """
     structure = equilibrium.system.structure
     for name, position in (("start", equilibrium.start), ("minimum", structure.position)):
         try:
@@ -158,70 +183,3 @@ def _write_parameters(file: h5py.File, config: str) -> None:
     for name, text in content.items():
         if text:
             group.create_dataset(name, data=text, dtype=h5py.string_dtype())
-
-
-def _write_trajectory(
-    file: h5py.File, structure: Structure, frames: Frames, unit: Mapping[str, str]
-) -> None:
-    group = file.create_group("particles/trajectory")
-    position = group.create_group("position")
-    position.create_dataset("step", data=frames.step, dtype="i8")
-    # A relaxation has no time: the count of its steps stands for it.
-    time = position.create_dataset("time", data=frames.step, dtype="f8")
-    _set_unit(time, unit.get("time"))
-    values = planar.lift_position(frames.position)
-    _set_unit(_compressed(position, "value", values), unit.get("length"))
-
-    box = group.create_group("box")
-    box.attrs.create("dimension", 3, dtype="i4")
-    boundary = planar.lift_boundary(tuple(structure.boundary))
-    words = ["periodic" if periodic else "none" for periodic in boundary]
-    box.attrs.create("boundary", words, dtype=TEXT)
-    edges = np.broadcast_to(_edges(structure), (len(frames.step), 3, 3))
-    _set_unit(_element(box, "edges", edges, position), unit.get("length"))
-
-    number = np.array(elements.numbers(structure.species_names), np.int32)
-    species = number[np.asarray(structure.species)]
-    repeated = np.broadcast_to(species, (len(frames.step), len(species)))
-    _element(group, "species", repeated, position, compressed=True)
-
-    measured = file.create_group("observables/trajectory")
-    energy = _element(measured, "potential_energy", frames.energy, position)
-    _set_unit(energy, unit.get("energy"))
-    _set_unit(_element(measured, "max_force", frames.max_force, position), unit.get("force"))
-
-
-def _edges(structure: Structure) -> np.ndarray:
-    """Edge vectors as rows; zero where nothing is periodic, or readers would see a crystal."""
-    if structure.box is None or not any(structure.boundary):
-        return np.zeros((3, 3))
-    return planar.lift_box(np.asarray(structure.box, float))
-
-
-def _element(
-    parent: h5py.Group, name: str, values: np.ndarray, clock: h5py.Group, compressed: bool = False
-) -> h5py.Dataset:
-    """A time-dependent element at the cadence of ``clock``."""
-    group = parent.create_group(name)
-    # The second name of an object is a hard link, as H5MD asks.
-    group["step"], group["time"] = clock["step"], clock["time"]
-    if compressed:
-        return _compressed(group, "value", values)
-    return group.create_dataset("value", data=values, dtype=values.dtype)
-
-
-def _compressed(group: h5py.Group, name: str, values: np.ndarray) -> h5py.Dataset:
-    return group.create_dataset(
-        name,
-        data=values,
-        dtype=values.dtype,
-        chunks=(1, *values.shape[1:]),
-        compression="gzip",
-        compression_opts=4,
-        shuffle=True,
-    )
-
-
-def _set_unit(dataset: h5py.Dataset, unit: str | None) -> None:
-    if unit is not None:
-        dataset.attrs["unit"] = unit

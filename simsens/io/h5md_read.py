@@ -1,46 +1,48 @@
-"""A result file, read back: the minimum as the next input, or everything that was stored."""
+"""A result file, read back: the minimum as the next input, or everything that was stored.
+
+Files of schema version 1 are read as well: what does not change stood in ``minimum`` there, and the
+start in the first frame of the trajectory alone.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
-from simsens.io import guarded, simsens_group
-from simsens.io.atomic import reason
-from simsens.io.errors import UnreadableFile, one_line
+from simsens.io import guarded, potential_group, record_group, schema, simsens_group
+from simsens.io.opened import opened
 from simsens.io.stored import Stored
+from simsens.io.trajectory import Trajectory
 from simsens.particles.structure import Structure, check
+
+RUNNING = "the run has not ended"
 
 
 def read_structure(
     path: str | os.PathLike[str], index: int = -1, dimension: int | None = None
 ) -> Structure:
-    """Read the minimum (``index=-1``, the last frame) or the start (``index=0``) of a result.
+    """Read the minimum (``index=-1``, the last frame) or another frame (``index=0``, the start).
 
     Raises:
         UnreadableFile: no such file, not written by simsens, or damaged.
     """
-    with _opened(path) as root:
-        minimum = _minimum(root)
-        if dimension not in (None, minimum.dimension):
+    with opened(path) as root:
+        structure, _ = rest(root)
+        if dimension not in (None, structure.dimension):
             raise guarded.Refused(
-                f"the structure has {minimum.dimension} dimensions; {dimension} were asked for"
+                f"the structure has {structure.dimension} dimensions; {dimension} were asked for"
             )
-        trajectory = _trajectory(root, minimum)
+        trajectory = Trajectory(root.file, structure)
         frames = len(trajectory)
-        if not -frames <= index < frames:
+        if not -frames <= index < frames and (frames or index != -1):
             raise guarded.Refused(f"has no frame {index}; it holds {frames}")
-        if index % frames == frames - 1:
-            return minimum
-        return minimum.with_position(trajectory[index])
+        if not frames or index % frames == frames - 1:
+            return structure
+        return structure.with_position(trajectory[index].astype(structure.position.dtype))
 
 
 def load_result(path: str | os.PathLike[str]) -> Stored:
@@ -49,71 +51,52 @@ def load_result(path: str | os.PathLike[str]) -> Stored:
     Raises:
         UnreadableFile: no such file, not written by simsens, or damaged.
     """
-    with _opened(path) as root:
-        structure = _minimum(root)
-        minimum = guarded.attributes(guarded.group(root, "minimum"))
-        names = guarded.texts(root, "theta/name", (None,))
-        theta = guarded.numbers(root, "theta/value", (len(names),))
-        columns = len(simsens_group.HISTORY_COLUMNS)
-        return Stored(
-            structure=structure,
-            start=_trajectory(root, structure)[0],
-            energy=float(minimum["energy"]),
-            max_force=float(minimum["max_force"]),
-            iterations=int(minimum["step"]),
-            converged=bool(minimum["converged"]),
-            criterion=str(minimum["criterion"]),
-            fmax=float(minimum["fmax"]),
-            optimizer=str(minimum["optimizer"]),
-            history=guarded.numbers(root, "history/relax", (None, columns)),
-            theta=dict(zip(names, theta.tolist())),
-            **_derivatives(root, structure),
-            provenance=guarded.attributes(guarded.group(root, "provenance")),
-            units=str(guarded.attribute(root, "units")),
-            status=str(guarded.attribute(root, "status")),
-        )
+    with opened(path) as root:
+        return load(root)
 
 
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.Group]:
-    """The group ``/simsens``; whatever fails in it becomes one line that names the file."""
-    if not Path(path).is_file():
-        raise UnreadableFile(f"{path}: there is no such file; check the path")
-    try:
-        with h5py.File(path, "r") as file:
-            if not guarded.has(file, "simsens"):
-                raise guarded.Refused(
-                    "has no group /simsens, so it was not written by simsens; convert the"
-                    " structure to extended XYZ"
-                )
-            root = guarded.group(file, "simsens")
-            _check_version(root)
-            yield root
-    except OSError as error:
-        said = one_line(error) if not error.strerror else reason(error)
-        raise UnreadableFile(f"{path} cannot be read as HDF5: {said}") from error
-    except KeyError as error:
-        raise UnreadableFile(f"{path}: /simsens is incomplete, {error} is missing") from error
-    # A damaged file fails anywhere in HDF5; what it says is passed on in one line.
-    except (ValueError, TypeError, RuntimeError, MemoryError, OverflowError) as error:
-        raise UnreadableFile(f"{path}: {one_line(error)}") from error
+def load(root: h5py.Group) -> Stored:
+    """Read all that the group ``/simsens`` of an open file holds.
+
+    Raises:
+        Refused: damaged.
+    """
+    if guarded.attribute(root, "schema_version") == schema.VERSION:
+        schema.check(root.file)
+    structure, start = rest(root)
+    names = guarded.texts(root, "theta/name", (None,))
+    theta = guarded.numbers(root, "theta/value", (len(names),))
+    potential = None
+    if guarded.has(root, "potential"):
+        potential = potential_group.read(guarded.group(root, "potential"))
+    return Stored(
+        structure=structure,
+        start=start,
+        **_minimum(root, structure),
+        history=_history(root),
+        theta=dict(zip(names, theta.tolist())),
+        potential=potential,
+        **_derivatives(root, structure),
+        **_further(root),
+        provenance=guarded.attributes(guarded.group(root, "provenance")),
+        units=str(guarded.attribute(root, "units")),
+        status=str(guarded.attribute(root, "status")),
+    )
 
 
-def _check_version(root: h5py.Group) -> None:
-    version = guarded.attribute(root, "schema_version")
-    if version != simsens_group.SCHEMA_VERSION:
-        raise guarded.Refused(
-            f"its schema version is {version}; this simsens reads"
-            f" {simsens_group.SCHEMA_VERSION}: use the version that wrote it, or a newer one"
-        )
+def rest(root: h5py.Group) -> tuple[Structure, np.ndarray]:
+    """The minimum, or of a run that has not ended the last frame, and the start.
 
-
-def _minimum(root: h5py.Group) -> Structure:
-    group = guarded.group(root, "minimum")
+    Raises:
+        Refused: damaged.
+    """
+    first = guarded.attribute(root, "schema_version") == 1
+    group = guarded.group(root, "minimum" if first else "structure")
     dimension = guarded.attribute(root, "spatial_dimension")
     if dimension not in (2, 3):
         raise guarded.Refused(f"spatial_dimension must be 2 or 3; found {dimension!r}")
-    position = guarded.numbers(group, "position", (None, dimension))
+    name = "position" if first else "start"
+    position = guarded.numbers(group, name, (None, dimension))
     shape = (len(position),)
     names = guarded.texts(group, "species_names", (None,))
     box = fixed = None
@@ -130,16 +113,50 @@ def _minimum(root: h5py.Group) -> Structure:
         species_names=names,
     )
     check(structure)
-    return structure
+    trajectory = Trajectory(root.file, structure)
+    if first:
+        if not len(trajectory):
+            raise guarded.Refused("the trajectory has no frame")
+        return structure, trajectory[0]
+    if guarded.has(root, "minimum"):
+        last = guarded.numbers(root, "minimum/position", position.shape)
+    elif not len(trajectory):
+        return structure, position
+    else:
+        last = trajectory[-1].astype(position.dtype)
+    found = structure.with_position(last)
+    check(found)
+    return found, position
 
 
-def _trajectory(root: h5py.Group, minimum: Structure) -> np.ndarray:
-    """The frames ``[frame, particle, dimension]``, without the component that lifts a plane."""
-    path = "particles/trajectory/position/value"
-    frames = guarded.numbers(root.file, path, (None, minimum.number, 3))
-    if not len(frames):
-        raise guarded.Refused(f"{path} has no frame")
-    return frames[:, :, : minimum.dimension].copy()
+def _minimum(root: h5py.Group, structure: Structure) -> dict[str, Any]:
+    """What is known of the minimum; of a run that has not ended, of its last frame."""
+    if not guarded.has(root, "minimum"):
+        trajectory = Trajectory(root.file, structure)
+        some = len(trajectory) > 0
+        return {
+            "energy": float(trajectory.energy[-1]) if some else np.nan,
+            "max_force": float(trajectory.max_force[-1]) if some else np.nan,
+            "iterations": int(trajectory.step[-1]) if some else 0,
+            "converged": False, "criterion": RUNNING, "fmax": np.nan, "optimizer": "",
+        }  # fmt: skip
+    found = guarded.attributes(guarded.group(root, "minimum"))
+    return {
+        "energy": float(found["energy"]),
+        "max_force": float(found["max_force"]),
+        "iterations": int(found["step"]),
+        "converged": bool(found["converged"]),
+        "criterion": str(found["criterion"]),
+        "fmax": float(found["fmax"]),
+        "optimizer": str(found["optimizer"]),
+    }
+
+
+def _history(root: h5py.Group) -> np.ndarray:
+    columns = len(simsens_group.HISTORY_COLUMNS)
+    if not guarded.has(root, "history"):
+        return np.zeros((0, columns))
+    return guarded.numbers(root, "history/relax", (None, columns))
 
 
 def _derivatives(root: h5py.Group, structure: Structure) -> dict[str, Any]:
@@ -167,19 +184,20 @@ def _derivatives(root: h5py.Group, structure: Structure) -> dict[str, Any]:
             for name in guarded.group(group, "observables")
         },
         "rattlers": guarded.numbers(group, "rattlers", (None,), "i"),
-        "certificate": _certificate(guarded.group(root, "certificate")),
+        "certificate": record_group.read(guarded.group(root, "certificate"), Certificate),
     }
 
 
-def _certificate(group: h5py.Group) -> Certificate:
-    """Every field under its own name, as an attribute, a text table or a table of numbers."""
-    found: dict[str, Any] = {}
-    for field in fields(Certificate):
-        if field.name in group.attrs:
-            found[field.name] = guarded.attribute(group, field.name)
-        elif field.type == "tuple[str, ...]":
-            found[field.name] = guarded.texts(group, field.name, (None,))
-        else:
-            axes = 2 if field.name == "validity_radius" else 1
-            found[field.name] = guarded.numbers(group, field.name, (None,) * axes)
-    return Certificate(**found)
+def _further(root: h5py.Group) -> dict[str, Any]:
+    """Moduli and modes, where there are any; only then is loaded what computes them."""
+    found: dict[str, Any] = {"moduli": None, "modes": None}
+    if guarded.has(root, "moduli"):
+        from simsens.response.elasticity import ElasticModuli
+
+        within = {"certificate": Certificate}
+        found["moduli"] = record_group.read(guarded.group(root, "moduli"), ElasticModuli, within)
+    if guarded.has(root, "modes"):
+        from simsens.response.modes import NormalModes
+
+        found["modes"] = record_group.read(guarded.group(root, "modes"), NormalModes)
+    return found

@@ -1,30 +1,33 @@
 """The group ``/simsens`` of a result: what H5MD has no place for, ignored by its readers.
 
-``minimum`` (the structure), ``theta`` (the potential's parameters), ``sensitivity`` (derivatives,
-with the dimension scales particle, axis, parameter), ``certificate`` (their evidence), ``history``
-and ``provenance``. Without derivatives there is neither ``sensitivity`` nor ``certificate``.
+From the beginning: ``structure`` (what does not move), ``theta`` and ``potential`` (the parameters
+and the law they belong to), ``provenance``. At the end: ``minimum``, ``history``, and what was
+computed of ``sensitivity`` (derivatives, with the dimension scales particle, axis, parameter),
+``certificate`` (their evidence), ``moduli`` and ``modes``. See ``schema`` for every name.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from simsens.io import potential_group, record_group
 from simsens.particles import parameters
 
 if TYPE_CHECKING:
-    from simsens.implicit.certificate import Certificate
     from simsens.particles.structure import Structure
     from simsens.particles.system import System
+    from simsens.response.elasticity import ElasticModuli
     from simsens.response.equilibrium import Equilibrium
+    from simsens.response.modes import NormalModes
     from simsens.response.sensitivity import Sensitivity
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+RESULTS = ("minimum", "history", "sensitivity", "certificate", "moduli", "modes")
 TEXT = h5py.string_dtype()
 HISTORY_COLUMNS = ("step", "energy", "max_force")
 
@@ -54,39 +57,53 @@ def check_result(equilibrium: Equilibrium, sensitivity: Sensitivity | None) -> N
             raise ValueError(f"the {name} must have the shape {shape}; found {np.shape(values)}")
 
 
-def write_group(
-    file: h5py.File,
-    equilibrium: Equilibrium,
-    sensitivity: Sensitivity | None,
-    units: str,
-    provenance: Mapping[str, Any],
+def begin(
+    file: h5py.File, system: System, start: Any, units: str, provenance: Mapping[str, Any]
 ) -> None:
-    """Write ``/simsens`` into an open file.
+    """Write what is known before the first step: structure, parameters, provenance.
 
     Raises:
         ValueError: a provenance value that is neither text nor number nor made of them.
     """
+    structure = system.structure
     group = file.create_group("simsens")
     group.attrs["schema_version"] = SCHEMA_VERSION
     group.attrs["units"] = units
     group.attrs["coordinate_space"] = "cartesian"
-    group.attrs["spatial_dimension"] = equilibrium.system.structure.dimension
+    group.attrs["spatial_dimension"] = structure.dimension
     group.attrs["gauge"] = "zero mean displacement"
-    group.attrs["status"] = "complete" if equilibrium.converged else "not converged"
+    group.attrs["status"] = "running"
+    group.attrs["n_committed"] = 0
+    _write_structure(group.create_group("structure"), structure, start)
+    _write_theta(group.create_group("theta"), system)
+    potential_group.write(group.create_group("potential"), system.potential)
+    write_provenance(group.create_group("provenance"), provenance)
+
+
+def finish(
+    file: h5py.File,
+    equilibrium: Equilibrium,
+    sensitivity: Sensitivity | None = None,
+    moduli: ElasticModuli | None = None,
+    modes: NormalModes | None = None,
+) -> None:
+    """Write what was found."""
+    group = file["simsens"]
     _write_minimum(group.create_group("minimum"), equilibrium)
-    _write_theta(group.create_group("theta"), equilibrium.system)
     history = np.asarray(equilibrium.history, float).reshape(-1, len(HISTORY_COLUMNS))
     relax = group.create_dataset("history/relax", data=history, dtype="f8")
     relax.attrs.create("columns", HISTORY_COLUMNS, dtype=TEXT)
     if sensitivity is not None:
         _write_sensitivity(group.create_group("sensitivity"), sensitivity)
-        _write_certificate(group.create_group("certificate"), sensitivity.certificate)
-    _write_provenance(group.create_group("provenance"), provenance)
+        record_group.write(group.create_group("certificate"), sensitivity.certificate)
+    if moduli is not None:
+        record_group.write(group.create_group("moduli"), moduli)
+    if modes is not None:
+        record_group.write(group.create_group("modes"), modes)
 
 
-def _write_minimum(group: h5py.Group, equilibrium: Equilibrium) -> None:
-    structure: Structure = equilibrium.system.structure
-    _particle_array(group, "position", np.asarray(structure.position, float))
+def _write_structure(group: h5py.Group, structure: Structure, start: Any) -> None:
+    _particle_array(group, "start", _floats(start))
     _particle_array(group, "species", np.asarray(structure.species, np.int32))
     group.create_dataset("species_names", data=list(structure.species_names), dtype=TEXT)
     if structure.box is not None:
@@ -95,6 +112,10 @@ def _write_minimum(group: h5py.Group, equilibrium: Equilibrium) -> None:
     group.attrs.create("boundary", words, dtype=TEXT)
     if structure.fixed is not None:
         _particle_array(group, "fixed", np.asarray(structure.fixed, np.uint8))
+
+
+def _write_minimum(group: h5py.Group, equilibrium: Equilibrium) -> None:
+    _particle_array(group, "position", _floats(equilibrium.position))
     group.attrs["energy"] = float(equilibrium.energy)
     group.attrs["max_force"] = float(equilibrium.max_force)
     group.attrs["step"] = int(equilibrium.iterations)
@@ -102,6 +123,12 @@ def _write_minimum(group: h5py.Group, equilibrium: Equilibrium) -> None:
     group.attrs["criterion"] = equilibrium.criterion
     group.attrs["fmax"] = float(equilibrium.fmax)
     group.attrs["optimizer"] = equilibrium.optimizer
+
+
+def _floats(values: Any) -> np.ndarray:
+    """In the precision they have: what is read back is what was."""
+    array = np.asarray(values)
+    return array if array.dtype in (np.float32, np.float64) else array.astype(float)
 
 
 def _write_theta(group: h5py.Group, system: System) -> None:
@@ -143,19 +170,8 @@ def _write_sensitivity(group: h5py.Group, sensitivity: Sensitivity) -> None:
         )
 
 
-def _write_certificate(group: h5py.Group, certificate: Certificate) -> None:
-    """Every field under its own name: numbers and words as attributes, tables as datasets."""
-    for field in fields(certificate):
-        value = getattr(certificate, field.name)
-        if isinstance(value, tuple):
-            group.create_dataset(field.name, data=list(value), shape=(len(value),), dtype=TEXT)
-        elif np.ndim(value):
-            group.create_dataset(field.name, data=np.asarray(value, float), dtype="f8")
-        else:
-            group.attrs[field.name] = np.asarray(value).item()
-
-
-def _write_provenance(group: h5py.Group, provenance: Mapping[str, Any]) -> None:
+def write_provenance(group: h5py.Group, provenance: Mapping[str, Any]) -> None:
+    """Texts and numbers as attributes, lists and tables of them as JSON."""
     for name, value in provenance.items():
         if value is None:
             continue

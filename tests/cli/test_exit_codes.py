@@ -115,7 +115,7 @@ def interrupted(xyz, tmp_path, number):
 def test_a_signal_stops_the_run_after_saving(xyz, tmp_path, number, code):
     process, err = interrupted(xyz, tmp_path, number)
     assert process.returncode == code, err
-    assert "simsens: interrupted; what was reached is in made.h5md, go on from there" in err
+    assert "simsens: interrupted; what was reached is in made.h5md, go on with --resume" in err
     assert "Traceback" not in err
     stored = io.load(tmp_path / "made.h5md")
     assert (stored.converged, stored.criterion) == (False, "stopped on request")

@@ -56,7 +56,7 @@ def test_a_process_of_its_own(pair, tmp_path):
 def test_an_error_of_a_process_of_its_own(tmp_path):
     process = started(tmp_path, "relax", "missing.extxyz")
     assert process.communicate(timeout=60) == (
-        "", "simsens: Invalid value for '[STRUCT]': File 'missing.extxyz' does not exist."
+        "", "simsens: Invalid value for '[STRUCT]...': File 'missing.extxyz' does not exist."
         " (see simsens relax --help)\n",
     )  # fmt: skip
     assert process.returncode == 2

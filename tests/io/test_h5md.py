@@ -112,7 +112,9 @@ def test_a_result_is_the_next_input(written, same_structure):
 def test_without_derivatives_there_is_no_trace_of_them(written):
     path, _, _ = written(slope=False)
     with h5py.File(path) as file:
-        assert sorted(file["simsens"]) == ["history", "minimum", "provenance", "theta"]
+        assert sorted(file["simsens"]) == [
+            "history", "minimum", "potential", "provenance", "structure", "theta"
+        ]  # fmt: skip
     stored = io.load(path)
     assert stored.certificate is None
     assert stored.sensitivity is None
@@ -199,7 +201,7 @@ def test_species_numbers(written, names, numbers):
         species = file["particles/trajectory/species/value"]
         assert species.dtype.kind == "i"
         assert species[()].tolist() == [numbers * 3] * 2
-        assert file["simsens/minimum/species_names"].asstr()[()].tolist() == list(names)
+        assert file["simsens/structure/species_names"].asstr()[()].tolist() == list(names)
 
 
 def test_units(written):
@@ -234,7 +236,7 @@ def test_attributes_of_the_group(written):
     path, _, _ = written(2, equilibrium={"converged": False})
     with h5py.File(path) as file:
         found = dict(file["simsens"].attrs)
-        assert found["schema_version"] == 1
+        assert found["schema_version"] == 2
         assert found["spatial_dimension"] == 2
         assert found["n_committed"] == 2
         assert found["status"] == "not converged"
@@ -287,7 +289,7 @@ def test_an_output_is_not_replaced_unasked(written):
 
 
 @pytest.mark.parametrize(
-    "where", ["write_group", "check_result"], ids=["in the middle", "at the beginning"]
+    "where", ["finish", "check_result"], ids=["in the middle", "at the beginning"]
 )
 @pytest.mark.parametrize("error", [RuntimeError("oops"), KeyboardInterrupt()])
 def test_a_failure_leaves_the_old_file(written, monkeypatch, where, error):
@@ -413,7 +415,8 @@ def test_truncated(written):
 
 
 @pytest.mark.parametrize(
-    "name", ["simsens/minimum/position", "simsens/sensitivity/dR_dtheta", "simsens/minimum/species"]
+    "name",
+    ["simsens/minimum/position", "simsens/sensitivity/dR_dtheta", "simsens/structure/species"],
 )
 def test_damaged_data(written, name):
     """HDF5 hands out what it reads; it is the compression whose checksum tells the damage."""
@@ -429,7 +432,7 @@ def test_damaged_data(written, name):
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [
-        ("schema_version", 2, "schema version is 2"),
+        ("schema_version", 3, "schema version is 3"),
         ("spatial_dimension", 7, "must be 2 or 3"),
         ("units", None, "'units'"),
     ],
@@ -454,9 +457,9 @@ def test_parts_that_are_missing(written, name):
     refusal(path, name.rpartition("/")[2])
 
 
-def replaced(path, make, name="position"):
+def replaced(path, make, name="position", parent="minimum"):
     with h5py.File(path, "a") as file:
-        group = file["simsens/minimum"]
+        group = file["simsens"][parent]
         del group[name]
         make(group)
 
@@ -520,7 +523,9 @@ def test_many_texts_that_are_one(written, monkeypatch):
     path, _, _ = written()
     monkeypatch.setattr(guarded, "TEXT", 3)
     words = {"data": ["aa", "bb"], "dtype": h5py.string_dtype()}
-    replaced(path, lambda g: g.create_dataset("species_names", **words), "species_names")
+    replaced(
+        path, lambda g: g.create_dataset("species_names", **words), "species_names", "structure"
+    )
     refusal(path, "characters")
 
 

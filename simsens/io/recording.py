@@ -1,0 +1,340 @@
+"""A result file that grows while the relaxation runs, and survives whatever ends the run.
+
+The run is written to ``NAME.partial.h5md``, which takes the name ``NAME.h5md`` in one step when
+everything is in it: under its own name a result is there whole or not at all, and a former one
+stays until then. The partial file is whole at every moment too (``two_copies``), and holds the
+frames and the state to go on from (``checkpoint``) that were committed last. A thread of its own
+writes, so that the relaxation does not wait for the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from simsens.io import (
+    atomic,
+    checkpoint,
+    filters,
+    guarded,
+    h5md,
+    schema,
+    simsens_group,
+    trajectory_group,
+    two_copies,
+)
+from simsens.io.errors import OutputExists, UnknownFormat, UnwritableFile
+from simsens.io.opened import opened
+from simsens.io.two_copies import TwoCopies
+from simsens.io.units import check_units
+from simsens.particles.structure import Structure
+
+if TYPE_CHECKING:
+    from simsens.particles.system import System
+    from simsens.response.elasticity import ElasticModuli
+    from simsens.response.equilibrium import Equilibrium
+    from simsens.response.modes import NormalModes
+    from simsens.response.sensitivity import Sensitivity
+
+COMMIT_SECONDS = 1.0  # between commits
+STATE_SECONDS = 5.0  # between states to go on from
+WAITING_BYTES = 2**27  # of frames that wait for the disk; then the relaxation waits
+AT_ONCE_BYTES = 2**24  # of frames that are written together
+PRECISIONS = {"float64": np.float64, "float32": np.float32}
+
+
+def partial(path: str | os.PathLike[str]) -> Path:
+    """Where a run is written until it is whole: ``run.partial.h5md`` for ``run.h5md``."""
+    place = Path(path)
+    return place.with_name(f"{place.stem}.partial{place.suffix}")
+
+
+class Recording:
+    """Takes the frames and states of a relaxation, and its result; see ``io.record``.
+
+    Attributes:
+        every: steps from one frame to the next, 0 for none but the first and the last.
+        state: to go on from, where an earlier run was found; ``None`` otherwise.
+    """
+
+    def __init__(self, path: Path, structure: Structure, every: int, resumed: bool = False) -> None:
+        self.path, self.every, self.state = path, every, None
+        self.partial = partial(path)
+        self._structure, self._resumed = structure, resumed
+        self._copies = TwoCopies(self.partial)
+        self._file = h5py.File(self._copies, "r+", libver=h5md.LIBRARY)
+        if resumed:
+            self.state = _rewound(self._file, every)
+        steps = self._file[trajectory_group.GROWING[0]]
+        self._last = int(steps[-1]) if len(steps) else -1
+        frame = structure.number * 24
+        self._at_once = max(1, min(256, AT_ONCE_BYTES // max(frame, 1)))
+        self._queue: queue.Queue[Any] = queue.Queue(max(2, WAITING_BYTES // max(frame, 2**16)))
+        self._error: BaseException | None = None
+        self._wanted, self._kept, self._committed = False, time.monotonic(), time.monotonic()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="simsens-recording", daemon=True)
+        self._thread.start()
+
+    # What the relaxation calls.
+
+    def frame(self, step: int, position: Any, energy: float, max_force: float) -> None:
+        """Take a frame.
+
+        Raises:
+            UnwritableFile: the disk is full, or fails.
+        """
+        self._check()
+        self._last = step
+        self._queue.put((step, position, energy, max_force))
+
+    def due(self) -> bool:
+        """Whether a state is wanted: one is every few seconds, and when ``ask`` was called.
+
+        Raises:
+            UnwritableFile: the disk is full, or fails.
+        """
+        self._check()
+        return self._wanted or time.monotonic() - self._kept > STATE_SECONDS
+
+    def keep(self, state: Mapping[str, Any]) -> None:
+        """Take a state to go on from, and commit."""
+        self._wanted, self._kept = False, time.monotonic()
+        self._queue.put({name: np.array(value) for name, value in state.items()})
+
+    def ask(self) -> None:
+        """Have everything committed as soon as the relaxation comes by; safe in a signal."""
+        self._wanted = True
+
+    # What its owner calls.
+
+    def finish(
+        self,
+        equilibrium: Equilibrium,
+        sensitivity: Sensitivity | None = None,
+        *,
+        moduli: ElasticModuli | None = None,
+        modes: NormalModes | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        status: str | None = None,
+    ) -> None:
+        """Write the result; the file takes its name.
+
+        Args:
+            equilibrium: the minimum, or what was reached.
+            sensitivity: its derivatives.
+            moduli: its elastic moduli.
+            modes: its normal modes.
+            provenance: what was not known at the beginning.
+            status: ``"interrupted"``; by default whether the equilibrium converged.
+
+        Raises:
+            UnwritableFile: the disk is full, or fails. What was committed is in the partial file.
+            ValueError: a result whose arrays do not fit each other.
+        """
+        simsens_group.check_result(equilibrium, sensitivity)
+        h5md.check_finite(equilibrium)
+        for row in h5md.ends(equilibrium, self._last):
+            self.frame(*row)
+        self._join()
+        self._check()
+        simsens_group.write_provenance(self._file["simsens/provenance"], provenance or {})
+        h5md.complete(self._file, equilibrium, sensitivity, moduli, modes, status)
+        if self._file["simsens"].attrs["status"] == "complete":
+            checkpoint.remove(self._file)
+        self._close()
+        self._check()
+        try:
+            atomic.rename(self.partial, self.path)
+        except OSError as error:
+            self._error = error
+            self._check()
+
+    def discard(self) -> None:
+        """Remove what was begun here; what an earlier run has left stays."""
+        self._join()
+        self._close()
+        if not self._resumed:
+            self.partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, kind: object, *unused: object) -> None:
+        """Commit what there is, and leave it in the partial file unless the run was finished.
+
+        Raises:
+            UnwritableFile: it cannot be committed, and nothing else has gone wrong before.
+        """
+        self._join()
+        self._close()
+        if kind is None:
+            self._check()
+
+    # The thread.
+
+    def _work(self) -> None:
+        while True:
+            items = [self._queue.get()]
+            with suppress(queue.Empty):
+                while len(items) < self._at_once:
+                    items.append(self._queue.get_nowait())
+            if self._error is None:
+                try:
+                    self._write([item for item in items if item is not None])
+                except BaseException as error:  # told to the relaxation at its next word
+                    self._error = error
+            if None in items:
+                return
+
+    def _write(self, items: list[Any]) -> None:
+        """Frames and states in the order they came; a state comes after the frames before it."""
+        frames: list[Any] = []
+        for item in [*items, None]:
+            if isinstance(item, tuple):
+                frames.append(item)
+                continue
+            if frames:
+                rows = h5md.stacked(frames)
+                trajectory_group.append(self._file, self._structure, rows)
+                frames = []
+            if item is not None:
+                checkpoint.write(self._file, item)
+                self._commit()
+        if time.monotonic() - self._committed > COMMIT_SECONDS:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._file["simsens"].attrs["n_committed"] = trajectory_group.count(self._file)
+        self._file.flush()
+        self._copies.commit()
+        self._committed = time.monotonic()
+
+    # Ends.
+
+    def _join(self) -> None:
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _close(self) -> None:
+        """Close the file with what is in it committed, unless that failed."""
+        if self._closed:
+            return
+        self._closed = True
+        self._file["simsens"].attrs["n_committed"] = trajectory_group.count(self._file)
+        self._file.close()
+        if self._error is None:
+            self._copies.commit()
+        self._copies.release()
+
+    def _check(self) -> None:
+        self._error = self._error or self._copies.error
+        if self._error is None:
+            return
+        self._join()
+        self._close()
+        if not isinstance(self._error, OSError):
+            raise self._error
+        raise UnwritableFile(
+            f"{self.partial} cannot be written: {atomic.reason(self._error)}; make room, then go on"
+            " with --resume (io.resume) from what was committed"
+        ) from self._error
+
+
+def begin(
+    path: str | os.PathLike[str],
+    system: System,
+    *,
+    every: int = 0,
+    units: str = "reduced",
+    overwrite: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    compression: str = "gzip",
+    precision: str = "float64",
+) -> Recording:
+    """Begin the file of a run; see ``io.record``."""
+    target, place = Path(path), partial(path)
+    check_units(units)
+    filters.options(compression)
+    if precision not in PRECISIONS:
+        raise UnknownFormat(f"unknown precision {precision!r}; known are {', '.join(PRECISIONS)}")
+    if every < 0:
+        raise ValueError(f"the steps between frames cannot be {every}; 0 keeps none")
+    atomic.check_output(target, overwrite)
+    two_copies.unlock(two_copies.lock(place), place)
+    if place.exists() and not overwrite:
+        raise OutputExists(
+            f"{place} is there, from a run that did not end: go on with it by --resume"
+            " (io.resume), or begin anew with --overwrite (overwrite=True)"
+        )
+    structure = system.structure
+    start = np.asarray(structure.position)
+    image = h5md.blank(
+        system, start, units, provenance or {}, compression, PRECISIONS[precision]
+    )  # fmt: skip
+    with atomic.replacing(place, overwrite=True) as temporary:
+        temporary.write_bytes(image)
+    return Recording(target, structure, every)
+
+
+def resume(path: str | os.PathLike[str], structure: Structure, every: int) -> Recording | None:
+    """Go on with the file of a run that did not end; see ``io.resume``."""
+    target, place = Path(path), partial(path)
+    if not place.exists():
+        if not target.exists():
+            return None
+        with atomic.replacing(place) as temporary:
+            shutil.copyfile(target, temporary)
+    return Recording(target, structure, every, resumed=True)
+
+
+def _rewound(file: h5py.File, every: int) -> Any:
+    """Take from the file what the run will write again; the state it goes on from."""
+    state, root = checkpoint.read(file), file["simsens"]
+    step = -1 if state is None else int(state["steps"])
+    for name in simsens_group.RESULTS:
+        if name in root:
+            del root[name]
+    root.attrs["status"] = "running"
+    steps = file[trajectory_group.GROWING[0]][:]
+    # Those up to the state, at the run's own beat; the last one of a run that ended is off it.
+    good = (steps <= step) & (steps % every == 0 if every else steps == 0)
+    trajectory_group.truncate(file, len(good) if good.all() else int(np.argmin(good)))
+    root.attrs["n_committed"] = trajectory_group.count(file)
+    return state
+
+
+def earlier(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What is known of an earlier run with this output: its provenance, and its ``status``.
+
+    A run that was whole but had not got its name when it was killed gets it now.
+
+    Raises:
+        UnreadableFile: the file there is no result, or of another schema.
+        UnwritableFile: another process is writing it.
+    """
+    target, place = Path(path), partial(path)
+    if place.exists():
+        two_copies.unlock(two_copies.lock(place), place)
+    found = next((file for file in (place, target) if file.exists()), None)
+    if found is None:
+        return None
+    with opened(found) as root:
+        if guarded.attribute(root, "schema_version") != schema.VERSION:
+            raise guarded.Refused("was written by an older simsens; begin anew with --overwrite")
+        facts = guarded.attributes(guarded.group(root, "provenance"))
+        facts["status"] = str(guarded.attribute(root, "status"))
+    if found == place and facts["status"] == "complete":
+        atomic.rename(place, target)
+    return facts

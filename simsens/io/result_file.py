@@ -1,0 +1,64 @@
+"""A result file that stays open, so that a long trajectory need not be read whole."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+
+from simsens.io import guarded, h5md_read, opened
+from simsens.io.stored import Stored
+from simsens.io.trajectory import Trajectory
+from simsens.particles.structure import Structure
+
+
+class ResultFile:
+    """An open result; what is not asked for is not read. Close it, or use it in a ``with``.
+
+    Attributes:
+        path: of the file.
+        status: ``"complete"``, ``"not converged"``, ``"interrupted"`` or ``"running"``.
+        units: ``"reduced"`` or ``"metal"``.
+
+    Raises:
+        UnreadableFile: no such file, not written by simsens, or damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
+        with opened.told(path):
+            self._file = opened.begin(path)
+            try:
+                self._root = guarded.group(self._file, "simsens")
+                self.status = str(guarded.attribute(self._root, "status"))
+                self.units = str(guarded.attribute(self._root, "units"))
+            except BaseException:
+                self._file.close()
+                raise
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The minimum; of a run that has not ended, its last frame."""
+        with opened.told(self.path):
+            return h5md_read.rest(self._root)[0]
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        """The frames."""
+        structure = self.structure
+        with opened.told(self.path):
+            return Trajectory(self._file, structure)
+
+    def load(self) -> Stored:
+        """Everything but the frames in between."""
+        with opened.told(self.path):
+            return h5md_read.load(self._root)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def __enter__(self) -> ResultFile:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
