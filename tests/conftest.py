@@ -79,8 +79,8 @@ def slopes(packings):
 
 @pytest.fixture(scope="session")
 def loose_packing():
-    """A packing of 64 disks at 0.87 with rattlers, and its sensitivity."""
+    """A packing of 64 disks at 0.86 with rattlers, and its sensitivity."""
     from simsens import packing, relax, sensitivity
 
-    equilibrium = relax(packing(number=64, fraction=0.87, seed=1), fmax=FMAX)
+    equilibrium = relax(packing(number=64, fraction=0.86, seed=3), fmax=FMAX)
     return equilibrium, sensitivity(equilibrium, wrt="diameter")

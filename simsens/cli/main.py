@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -13,7 +14,17 @@ import click
 from simsens.cli import exit_codes
 from simsens.version import __version__
 
-COMMANDS = {"relax": "Relax a structure and differentiate its minimum."}
+COMMANDS = {
+    "relax": "Relax a structure and differentiate its minimum.",
+    "plot": "Draw one figure of a result, or of the members of a study.",
+    "report": "Put a result on one page of HTML.",
+    "export": "Write a result for OVITO, ASE, ParaView, spreadsheets or NumPy.",
+    "info": "Tell what a result file holds.",
+    "merge": "Put what several results have in common into one file.",
+    "validate": "Compare a result file with its schema, to the last number.",
+    "doctor": "Test that numbers and files come out right on this machine.",
+    "completion": "Print what a shell needs to complete commands.",
+}
 
 
 class _Lazy(click.Group):
@@ -29,8 +40,10 @@ class _Lazy(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             known = ", ".join(COMMANDS)
-            raise click.UsageError(f"unknown command {args[0]!r}; known are {known}")
+            raise click.UsageError(f"unknown command {args[0]!r}; known are {known}{hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -138,7 +138,9 @@ def _indices(ctx: click.Context, option: click.Parameter, text: str | None) -> l
     return chosen
 
 
-def _ending(*suffixes: str) -> Callable[..., Path | None]:
+def ending(*suffixes: str) -> Callable[..., Path | None]:
+    """A check of an option: the name of a file that ends so."""
+
     def check(ctx: click.Context, option: click.Parameter, path: str | None) -> Path | None:
         if path is not None and Path(path).suffix.lower() not in suffixes:
             raise click.BadParameter(
@@ -196,7 +198,7 @@ solver = click.option(
     show_default=True, help="Of the linear systems.",
 )  # fmt: skip
 output = click.option(
-    "-o", "--output", metavar="FILE", callback=_ending(".h5md", ".h5"),
+    "-o", "--output", metavar="FILE", callback=ending(".h5md", ".h5"),
     help="The result, an .h5md file.  [default: STRUCT.h5md, packing.h5md]",
 )  # fmt: skip
 out_dir = click.option(
@@ -225,7 +227,7 @@ max_time = click.option(
     help="Stop after so long (90s, 10m, 1h30m), save what was reached, exit 143.",
 )  # fmt: skip
 plot = click.option(
-    "--plot", metavar="FILE", callback=_ending(".png", ".svg", ".pdf"),
+    "--plot", metavar="FILE", callback=ending(".png", ".svg", ".pdf"),
     help="Draw the result (png, svg or pdf).",
 )  # fmt: skip
 units = click.option(

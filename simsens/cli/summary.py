@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from simsens.cli import wording
+from simsens.cli.wording import few
 from simsens.particles.system import System
 from simsens.response.equilibrium import Equilibrium
 from simsens.response.sensitivity import Sensitivity
@@ -27,7 +28,7 @@ def describe(system: System, origin: str) -> list[tuple[str, str]]:
     names = system.parameter_names
     return [
         ("structure", f"{origin}: {species}, {structure.dimension}-D, {space}{held}"),
-        ("potential", f"{type(system.potential).__name__}, {_few(names, 6)}"),
+        ("potential", f"{type(system.potential).__name__}, {few(names, 6, 'no parameters')}"),
     ]
 
 
@@ -52,13 +53,13 @@ def lines(
         certificate = slope.certificate
         largest = np.linalg.norm(slope.position, axis=1).max(axis=0)
         per = [f"{name} {size:.4g}" for name, size in zip(slope.parameters, largest)]
-        shown.append(("sensitivity", f"largest |dx/d parameter|: {_few(per, 4)}"))
+        shown.append(("sensitivity", f"largest |dx/d parameter|: {few(per, 4)}"))
         word = "trusted" if certificate.trusted else "NOT TRUSTED"
         shown.append(
             ("certificate", "; ".join((f"{word}: {certificate.reason}", *certificate.notes)))
         )
         if certificate.trusted:
-            shown.append(("holds for", _few(_ranges(slope), 2)))
+            shown.append(("holds for", few(_ranges(slope), 2)))
     shown.append(("written", ", ".join(str(f) for f in files)))
     return shown
 
@@ -73,12 +74,6 @@ def _ranges(slope: Sensitivity) -> list[str]:
             text += f", contacts change at -{fall:.2g} and +{rise:.2g}"
         found.append(text)
     return found
-
-
-def _few(words: Any, most: int) -> str:
-    shown = list(words)
-    more = f", and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(shown[:most]) + more if shown else "no parameters"
 
 
 def as_json(equilibrium: Equilibrium, slope: Sensitivity | None, files: list[Path]) -> str:
@@ -108,12 +103,4 @@ def as_json(equilibrium: Equilibrium, slope: Sensitivity | None, files: list[Pat
             "rattlers": slope.rattlers.tolist(),
             "certificate": certificate,
         }
-    return json.dumps(_finite(result), indent=2)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return wording.as_json(result)

@@ -8,6 +8,7 @@ before a byte of it is read. Whatever is wrong is one ``Refused``.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import h5py
@@ -20,10 +21,17 @@ LARGE = 2**26  # bytes from which on an array must be worth its size
 # gzip cannot compress further than 1032:1, an array of fill values can; numbers that were computed
 # compress to a half at most, whole numbers that repeat to a hundredth.
 EXPANSION, EXPANSION_OF_LARGE = 1100, 200
+# All arrays of a group together: so much is granted to any file, and more to one that is large.
+TOGETHER, EXPANSION_TOGETHER = 2**29, 20
 CHUNK = 2**27  # bytes of a chunk, which is unpacked whole
 ATTRIBUTE = 2**20  # bytes
+WORDS = 16  # of one attribute
 TEXT = 2**26  # characters of one data set
 ENTRIES = 10_000  # members of a group, attributes of an object
+OBJECTS = 50_000  # below a group
+
+
+Group = h5py.Group
 
 
 class Refused(ValueError):
@@ -63,7 +71,11 @@ def numbers(
     Raises:
         Refused: missing, of another kind or shape, stored elsewhere, or too large.
     """
-    return np.asarray(rows(parent, path, shape, kinds, whole=True)[()])
+    values = np.asarray(rows(parent, path, shape, kinds, whole=True)[()])
+    # h5py takes one of an enumeration for a bool: a byte of another value makes none.
+    if values.dtype.kind == "b" and (values.view(np.uint8) > 1).any():
+        raise Refused(f"{path} must hold true or false")
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def rows(
@@ -86,8 +98,7 @@ def rows(
         Refused: missing, of another kind or shape, stored elsewhere, or too large.
     """
     dataset = _dataset(parent, path, shape, whole)
-    # h5py reads a bool as one of an enumeration: a byte of another value makes no bool of it.
-    if dataset.dtype.kind not in kinds or dataset.dtype.fields is not None:
+    if not _plain(dataset.dtype, kinds):
         raise Refused(f"{path} must hold numbers of kind {kinds!r}; found {dataset.dtype}")
     return dataset
 
@@ -126,9 +137,16 @@ def texts(parent: h5py.Group, path: str, shape: tuple[int | None, ...]) -> tuple
     dataset = rows_of_texts(parent, path, shape)
     words: list[str] = []
     length = 0
-    # In portions: a million entries may all point to one long text.
-    for k in range(0, len(dataset), 1024):
-        portion = dataset.asstr()[k : k + 1024].tolist()
+    # In portions: a million entries may all point to one long text, and none is longer than the
+    # file.
+    several = len(dataset) or 1
+    if (_characters(dataset) or TEXT + 1) > TEXT:
+        several = max(1, min(1024, 2 * TEXT // max(1, dataset.file.id.get_filesize())))
+    for k in range(0, len(dataset), several):
+        try:
+            portion = dataset.asstr()[k : k + several].tolist()
+        except UnicodeDecodeError:
+            raise Refused(f"{path} holds what is no text") from None
         words += portion
         length += sum(map(len, portion))
         if length > TEXT:
@@ -145,13 +163,18 @@ def attribute(parent: h5py.Group, name: str) -> Any:
     if name not in parent.attrs:
         raise Refused(f"{parent.name} must have the attribute {name!r}")
     stored = parent.attrs.get_id(name)
-    text = h5py.check_string_dtype(stored.dtype) is not None
-    if stored.get_storage_size() > ATTRIBUTE or not (text or stored.dtype.kind in "biuf"):
+    size, text = stored.get_storage_size(), h5py.check_string_dtype(stored.dtype) is not None
+    empty = stored.get_space().get_simple_extent_type() == h5py.h5s.NULL
+    if size > ATTRIBUTE or empty or not (text or _plain(stored.dtype, "biuf")):
         raise Refused(f"the attribute {name!r} of {parent.name} is neither a number nor a text")
-    value = parent.attrs[name]
-    if isinstance(value, np.ndarray):
-        return tuple(value.tolist())
-    return value.item() if isinstance(value, np.generic) else value
+    if text and stored.get_space().get_simple_extent_npoints() > WORDS:
+        raise Refused(f"the attribute {name!r} of {parent.name} has more than {WORDS} words")
+    value = np.asarray(parent.attrs[name])
+    if value.dtype.kind == "b" and (value.reshape(-1).view(np.uint8) > 1).any():
+        raise Refused(f"the attribute {name!r} of {parent.name} must be true or false")
+    if text and not all(_is_text(word) for word in value.reshape(-1).tolist()):
+        raise Refused(f"the attribute {name!r} of {parent.name} holds what is no text")
+    return tuple(value.tolist()) if value.ndim else value.item()
 
 
 def attributes(parent: h5py.Group) -> dict[str, Any]:
@@ -163,6 +186,34 @@ def attributes(parent: h5py.Group) -> dict[str, Any]:
     if len(parent.attrs) > ENTRIES:
         raise Refused(f"{parent.name} has {len(parent.attrs)} attributes")
     return {name: attribute(parent, name) for name in parent.attrs}
+
+
+def survey(parent: h5py.Group) -> None:
+    """Look at everything below a group without reading it: nothing is too many or too much.
+
+    A file that is small may hold a hundred arrays that are each just small enough.
+
+    Raises:
+        Refused: it claims more bytes than a file of its size can mean.
+    """
+    seen: set[int] = set()
+    waiting, size = [parent], 0
+    limit = max(TOGETHER, EXPANSION_TOGETHER * parent.file.id.get_filesize())
+    while waiting:
+        place = waiting.pop()
+        if h5py.h5o.get_info(place.id).addr in seen:  # a second name, or a group within itself
+            continue
+        seen.add(h5py.h5o.get_info(place.id).addr)
+        if isinstance(place, h5py.Group):
+            if len(place) > ENTRIES:
+                raise Refused(f"{place.name} has {len(place)} members; at most {ENTRIES} are read")
+            waiting += [place[name] for name in place if has(place, name)]
+        elif isinstance(place, h5py.Dataset) and place.shape is not None:
+            size += place.size * place.dtype.itemsize
+        if len(seen) + len(waiting) > OBJECTS:
+            raise Refused(f"{parent.name} holds more than {OBJECTS} objects")
+        if size > limit:
+            raise Refused(f"{parent.name} claims more than {limit} bytes; that is not read")
 
 
 def found(parent: h5py.Group, path: str) -> Any:
@@ -181,6 +232,33 @@ def found(parent: h5py.Group, path: str) -> Any:
             raise Refused(f"{path} is a link to elsewhere; such files are not followed")
         place = place[name]
     return place
+
+
+def _plain(dtype: np.dtype, kinds: str) -> bool:
+    """Whether these are numbers, as JAX and a person take them: no records, no enumeration."""
+    usual = dtype.kind != "f" or dtype.itemsize in (4, 8)
+    return dtype.kind in kinds and usual and h5py.check_enum_dtype(dtype) is None
+
+
+def _is_text(word: Any) -> bool:
+    try:
+        return (word if isinstance(word, bytes) else word.encode()).decode() is not None
+    except UnicodeError:
+        return False
+
+
+def _characters(dataset: h5py.Dataset) -> int | None:
+    """How many bytes all texts of a data set have, where that is told without reading them.
+
+    A text of variable length is stored as its length (4 bytes), and where it lies.
+    """
+    if h5py.check_string_dtype(dataset.dtype).length is not None:
+        return int(dataset.size * dataset.dtype.itemsize)
+    place, size, file = dataset.id.get_offset(), dataset.id.get_storage_size(), dataset.file
+    if place is None or size != 16 * dataset.size or file.driver != "sec2" or file.userblock_size:
+        return None
+    stored = os.pread(file.id.get_vfd_handle(), size, place)
+    return int(np.frombuffer(stored, "<u4")[::4].sum(dtype=np.int64))
 
 
 def _dataset(

@@ -1,6 +1,6 @@
 """A result as one H5MD file: the trajectory that every reader understands, beside it ``/simsens``.
 
-What stands in the file from the first moment is made by ``blank``, what the end adds by
+What stands in the file from the first moment is written by ``begin``, what the end adds by
 ``complete``; a run that takes time grows the file in between (``recording``).
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from simsens.io import atomic, filters, simsens_group, trajectory_group
+from simsens.io import atomic, digest, filters, quiet_file, simsens_group, trajectory_group
 from simsens.io.trajectory_group import Frames
 from simsens.io.units import UNITS, check_units
 from simsens.particles import system as systems
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from simsens.response.equilibrium import Equilibrium
     from simsens.response.modes import NormalModes
     from simsens.response.sensitivity import Sensitivity
-
-LIBRARY = ("earliest", "v110")  # files that HDF5 1.10 reads, and that survive a kill
-# HDF5 works in memory and the system writes: where the disk is full, HDF5 cannot close its file,
-# and the process crashes with one of the next.
-IN_MEMORY: dict[str, Any] = {"driver": "core", "backing_store": False, "block_size": 2**20}
 
 
 def write_result(
@@ -60,14 +55,13 @@ def write_result(
     check_finite(equilibrium)
     atomic.check_output(Path(path), overwrite)
     system = equilibrium.system
-    with h5py.File("result", "w", libver=LIBRARY, **IN_MEMORY) as file:
+    with (
+        atomic.replacing(path, overwrite) as temporary,
+        quiet_file.writing(temporary) as file,
+    ):
         begin(file, system, equilibrium.start, units, provenance or {}, compression)
         trajectory_group.append(file, system.structure, stacked(ends(equilibrium)))
         complete(file, equilibrium, sensitivity, moduli, modes)
-        file.flush()
-        image = file.id.get_file_image()
-    with atomic.replacing(path, overwrite) as temporary:
-        temporary.write_bytes(image)
 
 
 def begin(
@@ -86,22 +80,6 @@ def begin(
     _write_parameters(file, str(provenance.get("config", "")))
 
 
-def blank(
-    system: System,
-    start: Any,
-    units: str,
-    provenance: Mapping[str, Any],
-    compression: str = "gzip",
-    precision: Any = np.float64,
-) -> bytes:
-    """The bytes of a file as ``begin`` leaves it."""
-    with h5py.File("result", "w", libver=LIBRARY, **IN_MEMORY) as file:
-        begin(file, system, start, units, provenance, compression, precision)
-        file.flush()
-        image: bytes = file.id.get_file_image()
-        return image
-
-
 def complete(
     file: h5py.File,
     equilibrium: Equilibrium,
@@ -115,6 +93,7 @@ def complete(
     root = file["simsens"]
     root.attrs["status"] = status or ("complete" if equilibrium.converged else "not converged")
     root.attrs["n_committed"] = trajectory_group.count(file)
+    root.attrs[digest.NAME] = digest.digest(root)
 
 
 def ends(equilibrium: Equilibrium, written: int = -1) -> list[tuple[int, Any, float, float]]:

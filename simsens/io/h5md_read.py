@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
-from simsens.io import guarded, potential_group, record_group, schema, simsens_group
+from simsens.io import digest, guarded, potential_group, record_group, schema, simsens_group
 from simsens.io.opened import opened
 from simsens.io.stored import Stored
 from simsens.io.trajectory import Trajectory
@@ -42,7 +42,9 @@ def read_structure(
             raise guarded.Refused(f"has no frame {index}; it holds {frames}")
         if not frames or index % frames == frames - 1:
             return structure
-        return structure.with_position(trajectory[index].astype(structure.position.dtype))
+        frame = structure.with_position(trajectory[index].astype(structure.position.dtype))
+        check(frame)
+        return frame
 
 
 def load_result(path: str | os.PathLike[str]) -> Stored:
@@ -69,7 +71,7 @@ def load(root: h5py.Group) -> Stored:
     potential = None
     if guarded.has(root, "potential"):
         potential = potential_group.read(guarded.group(root, "potential"))
-    return Stored(
+    stored = Stored(
         structure=structure,
         start=start,
         **_minimum(root, structure),
@@ -82,6 +84,9 @@ def load(root: h5py.Group) -> Stored:
         units=str(guarded.attribute(root, "units")),
         status=str(guarded.attribute(root, "status")),
     )
+    if guarded.attribute(root, "schema_version") > 1:
+        digest.check(root)
+    return stored
 
 
 def rest(root: h5py.Group) -> tuple[Structure, np.ndarray]:
@@ -126,6 +131,7 @@ def rest(root: h5py.Group) -> tuple[Structure, np.ndarray]:
         last = trajectory[-1].astype(position.dtype)
     found = structure.with_position(last)
     check(found)
+    digest.check(root, "structure", "minimum")
     return found, position
 
 

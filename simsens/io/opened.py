@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
-from simsens.io import guarded, schema
+from simsens.io import guarded, heaps, schema
 from simsens.io.atomic import reason
 from simsens.io.errors import UnreadableFile, one_line
 
@@ -22,7 +23,9 @@ def told(path: str | os.PathLike[str]) -> Iterator[None]:
         UnreadableFile: no such file, not written by simsens, or damaged.
     """
     try:
-        yield
+        # Numbers near the largest there is are refused where they matter, and not warned of.
+        with np.errstate(all="ignore"):
+            yield
     except UnreadableFile:
         raise
     except BlockingIOError as error:
@@ -32,12 +35,21 @@ def told(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
     except OSError as error:
         said = one_line(error) if not error.strerror else reason(error)
-        raise UnreadableFile(f"{path} cannot be read as HDF5: {said}") from error
-    except KeyError as error:
-        raise UnreadableFile(f"{path}: /simsens is incomplete, {error} is missing") from error
+        raise UnreadableFile(f"{path} cannot be read as HDF5: {_shown(said)}") from error
     # A damaged file fails anywhere in HDF5; what it says is passed on in one line.
-    except (ValueError, TypeError, RuntimeError, MemoryError, OverflowError) as error:
-        raise UnreadableFile(f"{path}: {one_line(error)}") from error
+    except _FAILURES as error:
+        raise UnreadableFile(f"{path}: {_shown(one_line(error))}") from error
+
+
+_FAILURES = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, SystemError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+
+def _shown(said: str) -> str:
+    """Without what a terminal would obey: a name in a file may hold anything."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
 
 
 @contextmanager
@@ -69,13 +81,17 @@ def begin(path: str | os.PathLike[str]) -> h5py.File:
                 "has no group /simsens, so it was not written by simsens; convert the structure to"
                 " extended XYZ"
             )
-        version = guarded.attribute(guarded.group(file, "simsens"), "schema_version")
-        if version not in schema.READABLE:
+        if fault := heaps.fault(file):
+            raise guarded.Refused(fault)
+        root = guarded.group(file, "simsens")
+        version = guarded.attribute(root, "schema_version")
+        if type(version) is not int or version not in schema.READABLE:
             known = ", ".join(map(str, schema.READABLE))
             raise guarded.Refused(
                 f"its schema version is {version}; this simsens reads {known}: use the version that"
                 " wrote it, or a newer one"
             )
+        guarded.survey(root)
     except BaseException:
         file.close()
         raise

@@ -28,6 +28,7 @@ from simsens.io import (
     filters,
     guarded,
     h5md,
+    quiet_file,
     schema,
     simsens_group,
     trajectory_group,
@@ -72,7 +73,7 @@ class Recording:
         self.partial = partial(path)
         self._structure, self._resumed = structure, resumed
         self._copies = TwoCopies(self.partial)
-        self._file = h5py.File(self._copies, "r+", libver=h5md.LIBRARY)
+        self._file = h5py.File(self._copies, "r+", libver=quiet_file.LIBRARY)
         if resumed:
             self.state = _rewound(self._file, every)
         steps = self._file[trajectory_group.GROWING[0]]
@@ -280,11 +281,12 @@ def begin(
         )
     structure = system.structure
     start = np.asarray(structure.position)
-    image = h5md.blank(
-        system, start, units, provenance or {}, compression, PRECISIONS[precision]
-    )  # fmt: skip
-    with atomic.replacing(place, overwrite=True) as temporary:
-        temporary.write_bytes(image)
+    with (
+        atomic.replacing(place, overwrite=True) as temporary,
+        quiet_file.writing(temporary) as file,
+    ):
+        kind = PRECISIONS[precision]
+        h5md.begin(file, system, start, units, provenance or {}, compression, kind)
     return Recording(target, structure, every)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from typing import Any
 
-from simsens.io import guarded, h5md_read, opened
+from simsens.io import about, guarded, h5md_read, opened
 from simsens.io.stored import Stored
 from simsens.io.trajectory import Trajectory
 from simsens.particles.structure import Structure
@@ -47,6 +48,16 @@ class ResultFile:
         structure = self.structure
         with opened.told(self.path):
             return Trajectory(self._file, structure)
+
+    def about(self) -> dict[str, Any]:
+        """The file in brief: numbers, words, and lists and tables of them."""
+        with opened.told(self.path):
+            return about.facts(self._root)
+
+    def tree(self) -> list[str]:
+        """Every name in the file, a line each."""
+        with opened.told(self.path):
+            return list(about.tree(self._file))
 
     def load(self) -> Stored:
         """Everything but the frames in between."""

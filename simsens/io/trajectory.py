@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from simsens.io import guarded, trajectory_group
+from simsens.io import guarded, opened, trajectory_group
 from simsens.particles.structure import Structure
 
 MOST = 2**30  # bytes that are read at once
@@ -26,7 +26,7 @@ class Trajectory:
         self._position = guarded.rows(file, trajectory_group.GROWING[2], shape)
         root = guarded.group(file, "simsens")
         committed = guarded.attribute(root, "n_committed")
-        if not isinstance(committed, int) or not 0 <= committed <= len(self._position):
+        if type(committed) is not int or not 0 <= committed <= len(self._position):
             raise guarded.Refused(
                 f"n_committed is {committed!r}, but there are {len(self._position)} frames"
             )
@@ -41,6 +41,7 @@ class Trajectory:
         Raises:
             IndexError: no such frame.
             MemoryError: too much at once.
+            UnreadableFile: the frames are damaged.
         """
         dimension = self._structure.dimension
         if isinstance(which, slice):
@@ -54,11 +55,13 @@ class Trajectory:
             if not len(chosen):
                 return np.zeros((0, self._structure.number, dimension))
             forward = chosen if chosen.step > 0 else chosen[::-1]
-            rows = self._position[forward.start : forward[-1] + 1 : forward.step, :, :dimension]
+            with opened.told(self._file.filename):
+                rows = self._position[forward.start : forward[-1] + 1 : forward.step, :, :dimension]
             return rows if chosen.step > 0 else rows[::-1]
         if not -self._count <= which < self._count:
             raise IndexError(f"there is no frame {which}; there are {self._count}")
-        return self._position[which % self._count, :, :dimension]
+        with opened.told(self._file.filename):
+            return self._position[which % self._count, :, :dimension]
 
     def structure(self, frame: int) -> Structure:
         """A frame with species, box and boundary."""
@@ -69,12 +72,14 @@ class Trajectory:
 
         Raises:
             IndexError: no such particle.
+            UnreadableFile: the frames are damaged.
         """
         number = self._structure.number
         if not -number <= index < number:
             raise IndexError(f"there is no particle {index}; there are {number}")
-        found = self._position[: self._count, index % number, : self._structure.dimension]
-        return np.asarray(found)
+        with opened.told(self._file.filename):
+            found = self._position[: self._count, index % number, : self._structure.dimension]
+            return np.asarray(found)
 
     @property
     def step(self) -> np.ndarray:
@@ -92,5 +97,9 @@ class Trajectory:
         return self._numbers(6)
 
     def _numbers(self, which: int, kinds: str = "f") -> np.ndarray:
-        rows = guarded.rows(self._file, trajectory_group.GROWING[which], (None,), kinds)
-        return np.asarray(rows[: self._count])
+        name = trajectory_group.GROWING[which]
+        with opened.told(self._file.filename):
+            rows = guarded.rows(self._file, name, (None,), kinds, whole=True)
+            if len(rows) < self._count:
+                raise guarded.Refused(f"{name} has {len(rows)} of {self._count} frames")
+            return np.asarray(rows[: self._count])

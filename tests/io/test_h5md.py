@@ -1,7 +1,6 @@
 import os
 import resource
 from dataclasses import fields, replace
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -339,7 +338,7 @@ def test_no_permission(written, monkeypatch):
     def refuse(*args, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UnwritableFile, match="Permission denied"):
         io.write(path.with_name("new.h5md"), *result)
 

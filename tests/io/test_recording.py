@@ -265,12 +265,14 @@ def full(monkeypatch, after):
 def test_a_full_disk_leaves_what_was_committed(path, monkeypatch, after, whole):
     recorded(path, every=0)
     before = path.read_bytes()
-    full(monkeypatch, after)
-    with (
-        pytest.raises(UnwritableFile, match=r"No space left.*make room, then go on") as caught,
-        io.record(path, SYSTEM, every=1, overwrite=True) as record,
-    ):
-        record.finish(relax(SYSTEM, fmax=FMAX, record=record))
+
+    def fill():
+        with io.record(path, SYSTEM, every=1, overwrite=True) as record:
+            full(monkeypatch, after)
+            record.finish(relax(SYSTEM, fmax=FMAX, record=record))
+
+    with pytest.raises(UnwritableFile, match=r"No space left.*make room, then go on") as caught:
+        fill()
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert path.read_bytes() == before
