@@ -65,15 +65,16 @@ def _versions() -> dict[str, Any]:
 
 
 def _jax() -> dict[str, Any]:
-    import h5py
     import jax
+
+    from simsens.io import opened
 
     config: Any = jax.config
     return {
         "devices": ", ".join(f"{d.platform} {d.device_kind}" for d in jax.devices()),
         "float64": bool(config.jax_enable_x64),
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-        "HDF5": h5py.version.hdf5_version,
+        "HDF5": opened.LIBRARY,
         "programs kept in": config.jax_compilation_cache_dir or "nowhere",
     }
 

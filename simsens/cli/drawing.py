@@ -146,9 +146,8 @@ def _differing(members: list[Stored]) -> str:
 
 def _member(member: Stored, name: str, observable: str) -> tuple[float, float, bool]:
     """The observable, its derivative and whether to trust it; of a member without, its energy."""
-    value, slopes = member.observables.get(observable, (np.nan, np.zeros(0)))
-    if observable == "energy":
-        value = member.energy
+    known = member.energy if observable == "energy" else np.nan
+    value, slopes = member.observables.get(observable, (known, np.zeros(0)))
     if name not in member.parameters or member.certificate is None:
         return value, np.nan, False
     slope = float(slopes[member.parameters.index(name)])

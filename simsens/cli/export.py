@@ -74,5 +74,7 @@ def command(file: str, output: Path, quiet: bool, traceback: bool, **settings: A
     written.check_output(output, settings["overwrite"])
     with io.open(file) as result:
         trust = export(result, output, Choices(**settings)).certificate
-    doubt = None if trust is None or trust.trusted else trust.reason
+    doubt = None
+    if settings["what"] == "minimum" and trust is not None and not trust.trusted:
+        doubt = trust.reason
     written.tell(output, doubt, quiet)

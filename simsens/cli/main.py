@@ -74,9 +74,7 @@ def main(args: list[str] | None = None) -> None:
     warnings.showwarning = _warn
     try:
         code = group.main(args=arguments, prog_name="simsens", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = exit_codes.INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):  # click makes the one of the other
         _say("interrupted, nothing was saved")
         code = exit_codes.INTERRUPTED
     except Exception as error:

@@ -26,8 +26,8 @@ KINDS = {
     "convergence": Kind("how the largest force fell"),
     "quiver": Kind("the particles, and where each goes when a parameter grows", ("wrt",)),
     "spectrum": Kind("density of frequencies, participation", ("modes", "potential")),
-    "matrix": Kind("which parameters move the structure most, and which alike"),
     "modes": Kind("the softest motions", ("modes", "potential")),
+    "matrix": Kind("which parameters move the structure most, and which alike"),
     "check": Kind("the derivative against structures relaxed again", ("wrt", "potential")),
     "prediction": Kind("how far first order holds; relaxes again, too", ("wrt", "potential")),
     "sweep": Kind("an observable of several FILES over a parameter", ("wrt", "observable")),
@@ -59,8 +59,7 @@ def _files_and_kind(
     if not files:
         raise click.BadParameter(f"needed a file, as in simsens plot packing.h5md {kind}")
     for file in files:
-        argument_type: click.ParamType = options.FILE
-        argument_type.convert(file, argument, ctx)
+        options.FILE.convert(file, argument, ctx)
     if len(files) > 1 and kind != "sweep":
         raise click.BadParameter(f"{kind} shows one file, and there are {len(files)}")
     return tuple(files), kind

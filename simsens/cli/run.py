@@ -104,6 +104,13 @@ def _one(
             except io.UnwritableFile as full:
                 click.echo(f"simsens: {full}", err=True)
                 return exit_codes.UNEXPECTED
+            except KeyboardInterrupt:  # the second signal
+                click.echo(
+                    f"simsens: stopped at once; what was committed is in {record.partial}, go on"
+                    " with --resume",
+                    err=True,
+                )
+                return signals.exit_code or exit_codes.INTERRUPTED
             except Exception:
                 record.discard()  # it could not begin: nothing is left of it
                 raise

@@ -53,7 +53,8 @@ class SparseFactor:
         from scipy.linalg import qr
         from scipy.sparse import diags_array
 
-        self.matrix = matrix + diags_array(shift * kept) if shift else matrix
+        lifted = (shift * kept).astype(matrix.dtype)  # or single precision becomes double
+        self.matrix = matrix + diags_array(lifted) if shift else matrix
         self.null_space = null_space[(null_space != 0).any(axis=1)]
         self.free = kept.copy()
         if len(self.null_space) and not shift:  # a shifted matrix is regular

@@ -146,8 +146,7 @@ def _add_values(total: Any, values: np.ndarray) -> None:
                 total, word if isinstance(word, bytes) else word.encode(errors="surrogateescape")
             )
         return
-    little = values.astype(values.dtype.newbyteorder("<"), order="C", copy=False)
-    total.update(memoryview(little).cast("B") if little.size else b"")
+    total.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def _frame(total: Any, content: bytes) -> None:

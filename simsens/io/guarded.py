@@ -8,13 +8,12 @@ before a byte of it is read. Whatever is wrong is one ``Refused``.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import h5py
 import numpy as np
 
-from simsens.io import filters
+from simsens.io import filters, heaps, pieces
 
 BUDGET = 4 * 2**30  # bytes of one data set that is read whole
 LARGE = 2**26  # bytes from which on an array must be worth its size
@@ -23,9 +22,11 @@ LARGE = 2**26  # bytes from which on an array must be worth its size
 EXPANSION, EXPANSION_OF_LARGE = 1100, 200
 # All arrays of a group together: so much is granted to any file, and more to one that is large.
 TOGETHER, EXPANSION_TOGETHER = 2**29, 20
+# HDF5 2.0 reads beyond a piece of less than four bytes that should have a checksum of Fletcher's.
+UNSAFE = (h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_SCALEOFFSET)
 CHUNK = 2**27  # bytes of a chunk, which is unpacked whole
 ATTRIBUTE = 2**20  # bytes
-WORDS = 16  # of one attribute
+WORDS, LONGEST = 16, 2**26  # words and bytes of an attribute
 TEXT = 2**26  # characters of one data set
 ENTRIES = 10_000  # members of a group, attributes of an object
 OBJECTS = 50_000  # below a group
@@ -135,23 +136,14 @@ def texts(parent: h5py.Group, path: str, shape: tuple[int | None, ...]) -> tuple
         Refused: missing, of another kind or shape, stored elsewhere, or too large.
     """
     dataset = rows_of_texts(parent, path, shape)
-    words: list[str] = []
-    length = 0
-    # In portions: a million entries may all point to one long text, and none is longer than the
-    # file.
-    several = len(dataset) or 1
-    if (_characters(dataset) or TEXT + 1) > TEXT:
-        several = max(1, min(1024, 2 * TEXT // max(1, dataset.file.id.get_filesize())))
-    for k in range(0, len(dataset), several):
-        try:
-            portion = dataset.asstr()[k : k + several].tolist()
-        except UnicodeDecodeError:
-            raise Refused(f"{path} holds what is no text") from None
-        words += portion
-        length += sum(map(len, portion))
-        if length > TEXT:
-            raise Refused(f"{path} holds more than {TEXT} characters")
-    return tuple(words)
+    # Before it is read: a million entries may all point to one long text, or claim to be long.
+    length = _characters(dataset)
+    if length is None or length > TEXT:
+        raise Refused(f"{path} holds texts that are damaged, or more than {TEXT} characters")
+    try:
+        return tuple(dataset.asstr()[()].tolist())
+    except UnicodeDecodeError:
+        raise Refused(f"{path} holds what is no text") from None
 
 
 def attribute(parent: h5py.Group, name: str) -> Any:
@@ -169,6 +161,8 @@ def attribute(parent: h5py.Group, name: str) -> Any:
         raise Refused(f"the attribute {name!r} of {parent.name} is neither a number nor a text")
     if text and stored.get_space().get_simple_extent_npoints() > WORDS:
         raise Refused(f"the attribute {name!r} of {parent.name} has more than {WORDS} words")
+    if text and not _short(parent, name, stored):
+        raise Refused(f"the attribute {name!r} of {parent.name} is damaged, or too long")
     value = np.asarray(parent.attrs[name])
     if value.dtype.kind == "b" and (value.reshape(-1).view(np.uint8) > 1).any():
         raise Refused(f"the attribute {name!r} of {parent.name} must be true or false")
@@ -240,6 +234,16 @@ def _plain(dtype: np.dtype, kinds: str) -> bool:
     return dtype.kind in kinds and usual and h5py.check_enum_dtype(dtype) is None
 
 
+def _short(parent: h5py.Group, name: str, stored: Any) -> bool:
+    """Whether the texts of an attribute are there, and no longer than is read."""
+    count = stored.get_space().get_simple_extent_npoints()
+    if h5py.check_string_dtype(stored.dtype).length is not None or heaps.own_file(parent.file):
+        return True
+    references = heaps.of_attribute(parent, name, count)
+    length = None if references is None else heaps.characters(parent.file, references)
+    return length is not None and length <= LONGEST
+
+
 def _is_text(word: Any) -> bool:
     try:
         return (word if isinstance(word, bytes) else word.encode()).decode() is not None
@@ -247,18 +251,14 @@ def _is_text(word: Any) -> bool:
         return False
 
 
-def _characters(dataset: h5py.Dataset) -> int | None:
-    """How many bytes all texts of a data set have, where that is told without reading them.
-
-    A text of variable length is stored as its length (4 bytes), and where it lies.
-    """
-    if h5py.check_string_dtype(dataset.dtype).length is not None:
-        return int(dataset.size * dataset.dtype.itemsize)
-    place, size, file = dataset.id.get_offset(), dataset.id.get_storage_size(), dataset.file
-    if place is None or size != 16 * dataset.size or file.driver != "sec2" or file.userblock_size:
-        return None
-    stored = os.pread(file.id.get_vfd_handle(), size, place)
-    return int(np.frombuffer(stored, "<u4")[::4].sum(dtype=np.int64))
+def _characters(there: h5py.Dataset) -> int | None:
+    """How many bytes all texts of a data set have; ``None`` where they are damaged."""
+    if h5py.check_string_dtype(there.dtype).length is not None:
+        return int(there.size * there.dtype.itemsize)
+    if heaps.own_file(there.file):
+        return 0
+    references = heaps.of_dataset(there)
+    return None if references is None else heaps.characters(there.file, references)
 
 
 def _dataset(
@@ -282,7 +282,11 @@ def _dataset(
     if there.chunks and np.prod(there.chunks, dtype=float) * there.dtype.itemsize > CHUNK:
         raise Refused(f"{path} is stored in pieces of more than {CHUNK} bytes; that is not read")
     plan = there.id.get_create_plist()
-    for k in range(plan.get_nfilters()):
-        if why := filters.refusal(plan.get_filter(k)[0]):
+    numbers = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
+    for number in numbers:
+        if number in UNSAFE or (why := filters.refusal(number)):
+            why = "is stored by a filter in which HDF5 can crash" if number in UNSAFE else why
             raise Refused(f"{path} {why}")
+    if there.chunks and (fault := pieces.fault(there, numbers)):
+        raise Refused(f"{path} {fault}")
     return there

@@ -110,7 +110,7 @@ def stacked(rows: list[tuple[int, Any, float, float]]) -> Frames:
     step, position, energy, max_force = zip(*rows)
     return Frames(
         np.array(step, np.int64),
-        np.array([np.asarray(frame, float) for frame in position]),
+        position,
         np.array(energy, float),
         np.array(max_force, float),
     )

@@ -1,65 +1,126 @@
-"""The texts of an HDF5 file stand in heaps; one that was damaged makes HDF5 read without end.
+"""Where the texts of an HDF5 file stand, and how long they are, before HDF5 is asked for them.
 
-A global heap collection is a row of objects, each with its size. HDF5 (2.0 and before) goes from
-one to the next without asking whether it gets on: a free piece of size zero holds it for ever, in a
-loop that nothing interrupts. So the collections are sought and gone through here, before HDF5
-does.
+A text of variable length is stored as a reference: its length, the place of a heap, an index in it.
+HDF5 (2.0 and before) believes both ends. It sets aside as much memory as the reference claims, up
+to four gigabytes, and goes from object to object of the heap without asking whether it gets on: a
+free piece of size zero holds it for ever, in a loop that nothing interrupts. So references and
+heaps are looked at here first, in the bytes of the file.
 
-Reference: HDF5 File Format Specification, III.E, Disk Format: Level 1E - Global Heap.
+Reference: HDF5 File Format Specification, III.E (global heap), IV.A (object headers).
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 
 import h5py
 
-LARGEST = 2**28  # bytes of a file that is searched; beyond, one takes long to search
-BLOCK = 2**22
-SIGNATURE = b"GCOL\x01"  # with its version
-HEADER = 16  # bytes of a collection, and of an object
+REFERENCE = 16  # bytes: length, place, index
+_ATTRIBUTE, _CONTINUED = 0x0C, 0x10
+_PIECES, _LONGEST = 64, 2**22  # of an object header
+_AT_ONCE = 2**20
 
 
-def fault(file: h5py.File) -> str | None:
-    """What is wrong with the heaps of a file that was opened by its name; ``None`` if nothing is.
+def own_file(file: h5py.File) -> bool:
+    """Whether we are writing this file; then its bytes are not all on the disk yet."""
+    return bool(file.driver != "sec2" or file.mode != "r")
 
-    Args:
-        file: open for reading. Of more than ``LARGEST`` bytes it is not searched.
-    """
-    if file.id.get_create_plist().get_sizes() != (8, 8):
-        return "its addresses are not of eight bytes; such files are not read"
-    size = file.id.get_filesize()
-    if file.driver != "sec2" or size > LARGEST:
+
+def characters(file: h5py.File, references: bytes) -> int | None:
+    """How many bytes the texts have that these references name; ``None`` if they are damaged."""
+    total, heaps = 0, dict[int, dict[int, int]]()
+    for length, place, index in struct.iter_unpack("<IQI", references):
+        if place not in (0, 2**64 - 1):
+            if place not in heaps:
+                heaps[place] = dict(_objects(file.id.get_vfd_handle(), place))
+            if heaps[place].get(index) != length:
+                return None
+        total += length
+    return total
+
+
+def of_dataset(dataset: h5py.Dataset) -> bytes | None:
+    """The references that a data set holds; ``None`` if they are stored in pieces."""
+    place, size = dataset.id.get_offset(), dataset.id.get_storage_size()
+    if not dataset.size:
+        return b""
+    if place is None or size != REFERENCE * dataset.size:
         return None
-    descriptor = file.id.get_vfd_handle()
-    for place in _places(descriptor, size):
-        if not _whole(descriptor, place, size):
-            return f"the texts at byte {place} are damaged"
+    return _bytes(dataset.file.id.get_vfd_handle(), place, size)
+
+
+def of_attribute(parent: h5py.Group, name: str, count: int) -> bytes | None:
+    """The references that an attribute holds; ``None`` if they are not in the object's header."""
+    address = h5py.h5o.get_info(parent.id).addr
+    wanted = name.encode(errors="surrogateescape")
+    for kind, message in _messages(parent.file.id.get_vfd_handle(), address):
+        if kind == _ATTRIBUTE and len(message) > 9:
+            found, data = _attribute(message)
+            if found == wanted and len(data) >= REFERENCE * count:
+                return data[: REFERENCE * count]
     return None
 
 
-def _places(descriptor: int, size: int) -> Iterator[int]:
-    """Where a collection begins, or what looks like one."""
-    for start in range(0, size, BLOCK):
-        block = os.pread(descriptor, BLOCK + len(SIGNATURE) - 1, start)
-        at = block.find(SIGNATURE)
-        while at >= 0:
-            yield start + at
-            at = block.find(SIGNATURE, at + 1)
+def _attribute(message: bytes) -> tuple[bytes, bytes]:
+    version, sizes = message[0], struct.unpack_from("<HHH", message, 2)
+    name = at = 9 if version == 3 else 8
+    for size in sizes:  # of the name, the kind, the shape
+        at += -(-size // 8) * 8 if version == 1 else size
+    return message[name : name + sizes[0]].split(b"\0")[0], message[at:]
 
 
-def _whole(descriptor: int, place: int, size: int) -> bool:
-    """Whether its objects lead from its beginning to its end."""
-    length = int.from_bytes(os.pread(descriptor, 8, place + 8), "little")
-    if not HEADER <= length <= size - place:
-        return True  # these bytes are no collection, or HDF5 says so itself
-    heap = os.pread(descriptor, length, place)
-    at = HEADER
-    while at + HEADER <= length:
-        index = int.from_bytes(heap[at : at + 2], "little")
-        stored = int.from_bytes(heap[at + 8 : at + 16], "little")
-        at += HEADER + -(-stored // 8) * 8 if index else stored
-        if (not index and not stored) or at > length:
-            return False
-    return True
+def _messages(descriptor: int, address: int) -> Iterator[tuple[int, bytes]]:
+    """What an object header says, in either of its two forms."""
+    head = _bytes(descriptor, address, 64).ljust(64, b"\0")
+    if head[:4] == b"OHDR":
+        flags, at = head[5], 6 + 16 * bool(head[5] & 0x20) + 4 * bool(head[5] & 0x10)
+        width, layout = 1 << (flags & 3), "<BHB"
+        skipped, around = 2 * bool(flags & 4), 4
+        pieces = [(address + at + width, int.from_bytes(head[at : at + width], "little"))]
+    else:
+        layout, skipped, around = "<HHB3x", 0, 0
+        pieces = [(address + 16, int.from_bytes(head[8:12], "little"))]
+    for k in range(_PIECES):
+        if k == len(pieces):
+            return
+        place, length = pieces[k]
+        piece, at = _bytes(descriptor, place, min(length, _LONGEST)), 0
+        while at + struct.calcsize(layout) <= len(piece):
+            kind, size, _ = struct.unpack_from(layout, piece, at)
+            at += struct.calcsize(layout) + skipped
+            yield kind, piece[at : at + size]
+            if kind == _CONTINUED and size >= 16:
+                start, extent = struct.unpack_from("<QQ", piece.ljust(at + 16, b"\0"), at)
+                pieces.append((start + around, max(0, extent - 2 * around)))
+            at += size
+
+
+def _objects(descriptor: int, place: int) -> Iterator[tuple[int, int]]:
+    """Index and size of the objects of a heap; nothing if they do not lead to its end."""
+    head = _bytes(descriptor, place, 16)
+    if head[:5] != b"GCOL\x01" or len(head) < 16:
+        return
+    length, at = int.from_bytes(head[8:], "little"), 16
+    if place + length > os.fstat(descriptor).st_size:
+        return
+    whole = _bytes(descriptor, place, length) if length <= _AT_ONCE else None
+    found = []
+    while at + 16 <= length:
+        there = whole[at : at + 16] if whole is not None else _bytes(descriptor, place + at, 16)
+        index, size = struct.unpack("<H6xQ", there)
+        if index:
+            found.append((index, size))
+        elif not size:
+            return
+        at += 16 + -(-size // 8) * 8 if index else size
+    if at <= length:
+        yield from found
+
+
+def _bytes(descriptor: int, place: int, size: int) -> bytes:
+    """Bytes of the file; none beyond its end."""
+    if place >= os.fstat(descriptor).st_size:
+        return b""
+    return os.pread(descriptor, size, place)

@@ -10,9 +10,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from simsens.io import guarded, heaps, schema
+from simsens.io import guarded, schema
 from simsens.io.atomic import reason
 from simsens.io.errors import UnreadableFile, one_line
+
+LIBRARY = h5py.version.hdf5_version  # of HDF5
 
 
 @contextmanager
@@ -81,8 +83,8 @@ def begin(path: str | os.PathLike[str]) -> h5py.File:
                 "has no group /simsens, so it was not written by simsens; convert the structure to"
                 " extended XYZ"
             )
-        if fault := heaps.fault(file):
-            raise guarded.Refused(fault)
+        if file.id.get_create_plist().get_sizes() != (8, 8) or file.userblock_size:
+            raise guarded.Refused("is not laid out as simsens does it; such files are not read")
         root = guarded.group(file, "simsens")
         version = guarded.attribute(root, "schema_version")
         if type(version) is not int or version not in schema.READABLE:

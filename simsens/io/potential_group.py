@@ -56,7 +56,7 @@ def read(group: h5py.Group) -> Any:
         Refused: fields that the potential does not have, or that make none.
     """
     name = guarded.attribute(group, "name")
-    if not name:
+    if name == "":
         return None
     if name not in POTENTIALS:
         raise guarded.Refused(f"unknown potential {name!r}; known are {', '.join(POTENTIALS)}")
@@ -69,7 +69,7 @@ def read(group: h5py.Group) -> Any:
             given[field.name] = _read(group, field.name, kind)
     try:
         return kind(**given)
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise guarded.Refused(f"the potential {name} cannot be made again: {error}") from None
 
 
@@ -77,6 +77,8 @@ def _read(group: h5py.Group, name: str, kind: Any) -> Any:
     if isinstance(group[name], h5py.Group):
         keys = guarded.texts(group, f"{name}/key", (None,))
         numbers = guarded.numbers(group, f"{name}/value", (len(keys),))
+        if len(set(keys)) < len(keys):
+            raise guarded.Refused(f"{name} of the potential holds a key twice")
         return dict(zip(keys, numbers.tolist()))
     if kind is HarmonicBonds and name == "bonds":
         return guarded.numbers(group, name, (None, 2), "i")

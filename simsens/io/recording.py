@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 COMMIT_SECONDS = 1.0  # between commits
 STATE_SECONDS = 5.0  # between states to go on from
 WAITING_BYTES = 2**27  # of frames that wait for the disk; then the relaxation waits
-AT_ONCE_BYTES = 2**24  # of frames that are written together
+AT_ONCE_BYTES = 2**22  # of frames that are written together
 PRECISIONS = {"float64": np.float64, "float32": np.float32}
 
 
@@ -83,7 +83,8 @@ class Recording:
         self._queue: queue.Queue[Any] = queue.Queue(max(2, WAITING_BYTES // max(frame, 2**16)))
         self._error: BaseException | None = None
         self._wanted, self._kept, self._committed = False, time.monotonic(), time.monotonic()
-        self._closed = False
+        self._closed = self._told = self._finished = False
+        self._worth = resumed  # whether there is anything to go on with
         self._thread = threading.Thread(target=self._work, name="simsens-recording", daemon=True)
         self._thread.start()
 
@@ -96,6 +97,7 @@ class Recording:
             UnwritableFile: the disk is full, or fails.
         """
         self._check()
+        self._worth |= step > 0
         self._last = step
         self._queue.put((step, position, energy, max_force))
 
@@ -110,7 +112,7 @@ class Recording:
 
     def keep(self, state: Mapping[str, Any]) -> None:
         """Take a state to go on from, and commit."""
-        self._wanted, self._kept = False, time.monotonic()
+        self._wanted, self._kept, self._worth = False, time.monotonic(), True
         self._queue.put({name: np.array(value) for name, value in state.items()})
 
     def ask(self) -> None:
@@ -160,6 +162,7 @@ class Recording:
         except OSError as error:
             self._error = error
             self._check()
+        self._finished = True
 
     def discard(self) -> None:
         """Remove what was begun here; what an earlier run has left stays."""
@@ -174,12 +177,16 @@ class Recording:
     def __exit__(self, kind: object, *unused: object) -> None:
         """Commit what there is, and leave it in the partial file unless the run was finished.
 
+        Nothing is left where not a step was kept.
+
         Raises:
             UnwritableFile: it cannot be committed, and nothing else has gone wrong before.
         """
         self._join()
         self._close()
-        if kind is None:
+        if not (self._finished or self._worth or self._error):
+            self.partial.unlink(missing_ok=True)
+        if kind is None and not self._told:
             self._check()
 
     # The thread.
@@ -243,6 +250,7 @@ class Recording:
         self._error = self._error or self._copies.error
         if self._error is None:
             return
+        self._told = True
         self._join()
         self._close()
         if not isinstance(self._error, OSError):

@@ -13,6 +13,7 @@ reader of the new one goes on reading the old one (``h5md_read``).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import h5py
 
 from simsens.io import guarded
+from simsens.io.units import UNITS
 
 VERSION = 2
 READABLE = (1, 2)
@@ -92,6 +94,7 @@ FOUND = (
     Entry(f"{_S}/history", "group", "how the run went", False),
     Entry(f"{_S}/history/relax", "f8[*,3]", "step, energy, largest force"),
     Entry(f"{_S}/history/relax@columns", "text[3]", "their names"),
+    Entry(f"{_S}/history/linear_solve", "f8[P,2]", "iterations, true relative residual", False),
     Entry(f"{_S}/sensitivity", "group", "the derivatives", False),
     Entry(f"{_S}/sensitivity/dR_dtheta", "f8[N,D,P]", "of the relaxed positions, in the gauge"),
     Entry(f"{_S}/sensitivity/parameter", "text[P]", "by what; a dimension scale"),
@@ -122,11 +125,33 @@ FOUND = (
     Entry(f"{_S}/modes", "group", "the normal modes, the fields of `NormalModes`", False),
     Entry(f"{_S}/modes/curvature", "f8[M]", "eigenvalues of the Hessian"),
     Entry(f"{_S}/modes/mode", "f8[N,D,M]", "its eigenvectors"),
+    Entry(f"{_S}/modes/residual", "f[M]", "what a Hessian product says of each"),
     Entry(f"{_S}/moduli", "group", "the elastic moduli, the fields of `ElasticModuli`", False),
+    Entry(f"{_S}/moduli/strains", "text[V]", "the components, in Voigt's order"),
+    Entry(f"{_S}/moduli/stiffness", "f[V,V]", "of the relaxed energy"),
+    Entry(f"{_S}/moduli/affine", "f[V,V]", "if particles merely followed"),
+    Entry(f"{_S}/moduli/error", "f[V,V]", "of the stiffness, estimated"),
+    Entry(f"{_S}/moduli/stress", "f[D,D]", "at rest"),
+    Entry(f"{_S}/moduli/position_derivative", "f[N,D,V]", "non-affine, per unit strain"),
     Entry(f"{_S}/checkpoint", "group", "states to go on from, until the run is complete", False),
     Entry(f"{_S}/provenance", "group", "how the file came about, as attributes"),
+    Entry(f"{_S}@digest", "text", "checksums of its parts, as JSON, once the run has ended", False),
 )
 ENTRIES = TRAJECTORY + BEGUN + FOUND
+_MAY_BE_MISSING = [each.path for each in ENTRIES if each.form == "group" and not each.needed]
+# Words of which one must stand there, and names of which no two may be alike.
+WORDS = {
+    f"{_S}@units": tuple(UNITS),
+    f"{_S}@coordinate_space": ("cartesian",),
+    f"{_S}@status": ("running", "complete", "not converged", "interrupted"),
+    f"{_S}/structure@boundary": ("periodic", "none"),
+    f"{_G}/box@boundary": ("periodic", "none"),
+}
+DIFFERENT = (
+    f"{_S}/theta/name",
+    f"{_S}/structure/species_names",
+    f"{_S}/sensitivity/parameter",
+)
 _FORM = re.compile(r"(group|bool|text|f8|f|i|u)(?:\[(.*)\])?")
 _KINDS = {"f8": "f", "f": "f", "i": "iu", "u": "u"}
 
@@ -134,7 +159,8 @@ _KINDS = {"f8": "f", "f": "f", "i": "iu", "u": "u"}
 def faults(file: h5py.File) -> Iterator[str]:
     """What is wrong with a file of the present version, in words; nothing if all is right.
 
-    Names, kinds, shapes and sizes are looked at, and that they fit each other; no array is read.
+    Names, kinds, shapes and sizes are looked at, and that they fit each other; no array of numbers
+    is read.
     """
     sizes: dict[str, int] = {}
     for entry in ENTRIES:
@@ -143,11 +169,24 @@ def faults(file: h5py.File) -> Iterator[str]:
                 _check(file, entry, place, sizes)
             except guarded.Refused as refused:
                 yield str(refused)
-    ended = _has(file, _S) and file[_S].attrs.get("status") != "running"
+    ended = _told(file, _S, "status") != "running"
     if ended and not _has(file, f"{_S}/minimum"):
         yield f"{_S}/minimum is missing, though the run has ended"
+    for name in ("energy", "max_force"):
+        value, minimum = _told(file, f"{_S}/minimum", name), f"{_S}/minimum"
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not finite and _told(file, minimum, "converged") is True:
+            yield f"{minimum}@{name} is {value}, though the run has converged"
     if _has(file, f"{_S}/sensitivity") != _has(file, f"{_S}/certificate"):
         yield "sensitivity and certificate must be there together, or neither"
+
+
+def _told(file: h5py.File, path: str, name: str) -> Any:
+    """An attribute, ``None`` where it cannot be read: that is told where it is an entry."""
+    try:
+        return guarded.attribute(guarded.group(file, path), name)
+    except guarded.Refused:
+        return None
 
 
 def check(file: h5py.File) -> None:
@@ -173,9 +212,9 @@ def table(entries: tuple[Entry, ...]) -> str:
 
 def _places(file: h5py.File, entry: Entry) -> list[str]:
     """Where the entry stands in this file: nowhere, if its group may be missing and is."""
-    for other in ENTRIES:
-        inside = entry.path.startswith((f"{other.path}/", f"{other.path}@"))
-        if other.form == "group" and not other.needed and inside and not _has(file, other.path):
+    for other in _MAY_BE_MISSING:
+        inside = entry.path.startswith((f"{other}/", f"{other}@"))
+        if inside and not _has(file, other):
             return []
     if not entry.needed and not _has(file, entry.path):
         return []
@@ -219,6 +258,10 @@ def _check(file: h5py.File, entry: Entry, place: str, sizes: dict[str, int]) -> 
         if kind == "f8" and found.dtype.itemsize != 8:
             raise guarded.Refused(f"{path} must hold float64; found {found.dtype}")
     _bind(place, shape, found.shape, sizes)
+    if place in DIFFERENT:
+        names = guarded.texts(file, path, axes)
+        if len(set(names)) < len(names):
+            raise guarded.Refused(f"{path} holds a name twice")
 
 
 def _check_attribute(
@@ -236,11 +279,19 @@ def _check_attribute(
         raise guarded.Refused(f"{place} must be of kind {kind}; found {value!r:.60}")
     if shape:
         _bind(place, shape, (len(values),), sizes)
+    allowed = WORDS.get(place, values)
+    for word in values:
+        if word not in allowed:
+            raise guarded.Refused(
+                f"{place} must be one of {', '.join(allowed)}; found {word!r:.60}"
+            )
     if place.endswith("@spatial_dimension"):
         if value not in (2, 3):
             raise guarded.Refused(f"spatial_dimension must be 2 or 3; found {value}")
         _bind(place, ("D",), (value,), sizes)
     if place == f"{_S}@n_committed":
+        if value < 0:
+            raise guarded.Refused(f"{place} is {value}; it counts frames")
         _bind(place, ("T",), (value,), sizes)
 
 

@@ -30,6 +30,7 @@ SCHEMA_VERSION = 2
 RESULTS = ("minimum", "history", "sensitivity", "certificate", "moduli", "modes")
 TEXT = h5py.string_dtype()
 HISTORY_COLUMNS = ("step", "energy", "max_force")
+SOLVE_COLUMNS = ("iterations", "residual")
 
 
 def check_result(equilibrium: Equilibrium, sensitivity: Sensitivity | None) -> None:
@@ -94,6 +95,11 @@ def finish(
     relax = group.create_dataset("history/relax", data=history, dtype="f8")
     relax.attrs.create("columns", HISTORY_COLUMNS, dtype=TEXT)
     if sensitivity is not None:
+        trust = sensitivity.certificate
+        residual = np.asarray(trust.linear_residual, float)
+        solves = np.stack([np.full_like(residual, trust.iterations), residual], axis=1)
+        solve = group.create_dataset("history/linear_solve", data=solves, dtype="f8")
+        solve.attrs.create("columns", SOLVE_COLUMNS, dtype=TEXT)
         _write_sensitivity(group.create_group("sensitivity"), sensitivity)
         record_group.write(group.create_group("certificate"), sensitivity.certificate)
     if moduli is not None:

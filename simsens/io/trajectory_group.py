@@ -16,7 +16,7 @@ https://nongnu.org/h5md/h5md.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,13 @@ class Frames:
 
     Attributes:
         step: ``[frame]`` of the optimiser.
-        position: ``[frame, particle, dimension]``, not wrapped into the box.
+        position: of each frame, ``[particle, dimension]``, not wrapped into the box.
         energy: ``[frame]`` potential energy, of all particles.
         max_force: ``[frame]`` the largest force on a free particle.
     """
 
     step: np.ndarray
-    position: np.ndarray
+    position: Sequence[Any]
     energy: np.ndarray
     max_force: np.ndarray
 
@@ -94,7 +94,7 @@ def create(
 
     # The smallest kind of number that holds them: they are repeated in every frame.
     kind = np.min_scalar_type(-max(elements.numbers(structure.species_names), default=1) - 1)
-    _element(group, "species", position, (number,), kind, chunk[:2], packed)
+    _element(group, "species", position, (number,), kind, (1, max(number, 1)), packed)
 
     measured = file.create_group(OBSERVABLES)
     energy = _element(measured, "potential_energy", position, (), "f8")
@@ -108,11 +108,14 @@ def append(file: h5py.File, structure: Structure, frames: Frames) -> int:
         return count(file)
     first = count(file)
     last = first + len(frames.step)
+    lifted = np.zeros((last - first, structure.number, 3))
+    for row, position in zip(lifted, frames.position):
+        row[:, : structure.dimension] = position
     number = np.array(elements.numbers(structure.species_names))[np.asarray(structure.species)]
     rows = (
         frames.step,
         frames.step,
-        planar.lift_position(frames.position),
+        lifted,
         np.broadcast_to(_edges(structure), (last - first, 3, 3)),
         np.broadcast_to(number, (last - first, len(number))),
         frames.energy,

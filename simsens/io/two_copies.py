@@ -91,15 +91,42 @@ class TwoCopies(QuietFile):
 
     def _catch_up(self) -> None:
         """Write to the copy that is behind what was written to the other since."""
-        for start, size in self._written:
-            while size > 0:
-                piece = os.pread(self._shown, min(size, 2**24), start)
-                if not piece:
-                    break
-                write_all(self.descriptor, piece, start)
-                start, size = start + len(piece), size - len(piece)
+        for start, end in _joined(self._written):
+            _copy(self._shown, self.descriptor, start, end)
         os.ftruncate(self.descriptor, self.end)
         self._written.clear()
+
+
+def _joined(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same bytes in as few pieces as may be: from start to end, in order.
+
+    Example:
+        >>> _joined([(8, 2), (0, 4), (4, 4), (20, 1), (2, 3)])
+        [(0, 10), (20, 21)]
+    """
+    found: list[tuple[int, int]] = []
+    for start, size in sorted(pieces):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], start + size))
+        else:
+            found.append((start, start + size))
+    return found
+
+
+def _copy(source: int, target: int, start: int, end: int) -> None:
+    """Copy from one file to the same place of another, in the system where it can."""
+    while start < end:
+        try:
+            done = os.copy_file_range(source, target, end - start, start, start)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                raise
+            piece = os.pread(source, min(end - start, 2**22), start)
+            write_all(target, piece, start)
+            done = len(piece)
+        if not done:  # the file ends here
+            return
+        start += done
 
 
 def lock(name: Path) -> int:

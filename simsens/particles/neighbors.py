@@ -308,7 +308,9 @@ def _rows(
     if bond is not None:
         bonds = np.zeros((number, width), np.int32)
         bonds[row, place] = bond
-    upright = structure.box is None or is_upright(np.asarray(structure.box))
+    box = structure.box
+    known = not isinstance(box, jax.core.Tracer)  # bonds are listed under a trace as well
+    upright = box is None or (known and is_upright(np.asarray(box)))
     return NeighborList(
         index, shifts, mask, bonds, structure.position, skin, np.asarray(True), upright=upright
     )

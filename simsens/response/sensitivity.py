@@ -105,12 +105,13 @@ def sensitivity(
     neighbors = systems.list_neighbors(system, validity.reach(system))
     loose = rattlers.find(system, neighbors)
     mobile = mobile_mask(system.structure) & ~loose
+    bearing = rattlers.without(neighbors, loose)
 
-    curvature = Curvature(system, neighbors, mobile, solver)
+    curvature = Curvature(system, bearing, mobile, solver)
     at_rest = np.asarray(system.structure.position)
 
     def balance(position: Any, response: Any) -> Any:
-        return _balance(system, neighbors, mobile, position, theta, response, names)
+        return _balance(system, bearing, mobile, position, theta, response, names)
 
     solution = curvature.solve(
         balance(at_rest, np.zeros((len(names), at_rest.size), at_rest.dtype))
@@ -120,7 +121,7 @@ def sensitivity(
     imbalance = np.asarray(balance(at_rest + step.reshape(at_rest.shape), response))
     contact = validity.contact_change(system, neighbors, loose, theta, response, names)
     one_percent = validity.one_percent_step(
-        system, neighbors, mobile, theta, response, names, contact.radius, curvature
+        system, bearing, mobile, theta, response, names, contact.radius, curvature
     )
     certificate = evidence.certify(
         equilibrium, curvature, solution, step, imbalance, contact, one_percent, theta, loose

@@ -31,6 +31,7 @@ from simsens.particles import parameters
 from simsens.particles import system as systems
 from simsens.particles.observables import pressure
 from simsens.particles.structure import Structure
+from simsens.response import rattlers
 from simsens.response import sensitivity as module
 from simsens.response.curvature import Curvature
 
@@ -60,7 +61,7 @@ def solves(equilibrium, names):
     """The linear systems alone: assemble, factorise, solve for all names."""
     system = equilibrium.system
     listed = systems.list_neighbors(system)
-    mobile = ~np.asarray(rattlers.find(system, listed))
+    mobile = ~rattlers.find(system, listed)
     theta = parameters.values(system.fields, names)
     position = np.asarray(system.structure.position)
 

@@ -1,11 +1,14 @@
 """The manual says what the program does."""
 
+import importlib
 import re
 from pathlib import Path
 
 import click
+import pytest
 
 from simsens.cli import exit_codes
+from simsens.cli.main import COMMANDS
 from simsens.cli.relax import command
 from tests.cli.conftest import simsens
 
@@ -39,6 +42,18 @@ def test_the_choices_of_every_option_are_told():
             assert "/".join(option.type.choices) in cells[option.opts[0]]
 
 
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "relax"])
+def test_every_command_is_told_with_its_options(name):
+    told = section(f"simsens {name}")
+    command = importlib.import_module(f"simsens.cli.{name}").command
+    options = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
+    rows = re.findall(r"^\| (`-.*?) \| ", told.replace("\\|", "/"), re.MULTILINE)
+    assert {o for row in rows for o in re.findall(r"(?<!\w)--?[a-z-]+", row)} == options
+    for option in command.params:
+        if isinstance(option, click.Option) and isinstance(option.type, click.Choice):
+            assert option.name == "table" or "/".join(option.type.choices) in " ".join(rows)
+
+
 def test_every_exit_code_is_told():
     codes = [value for name, value in vars(exit_codes).items() if name.isupper()]
     assert [int(cell) for cell in first_cells("Exit codes")] == sorted(codes)
@@ -67,6 +82,7 @@ def test_the_examples_pass_a_rehearsal(pair, tmp_path):
     (tmp_path / "data").symlink_to(data)
     commands = [c.replace("\\\n", "") for c in re.findall(r"```bash\n(.*?)```", MANUAL, re.DOTALL)]
     lines = [line for block in commands for line in block.splitlines()]
+    lines = [line for line in lines if line.startswith("simsens relax")]
     assert len(lines) == 8
     for line in lines:
         program, *arguments = line.split(" | ")[0].split()

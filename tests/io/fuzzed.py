@@ -25,7 +25,13 @@ from simsens.io.errors import UnreadableFile
 
 SECONDS = 10  # for one mutant; then SIGALRM ends the process
 MEMORY = 2**30  # bytes beyond what the process has when it begins
-WORDS = [bytes(8), b"\xff" * 8, b"\xff" * 7 + b"\x7f", (2**40).to_bytes(8, "little"), b"\1" + bytes(7)]
+WORDS = [
+    bytes(8),
+    b"\xff" * 8,
+    b"\xff" * 7 + b"\x7f",
+    (2**40).to_bytes(8, "little"),
+    b"\1" + bytes(7),
+]
 
 
 def mutant(whole, chunks, number):
@@ -135,7 +141,10 @@ WAYS = {"load": _load, "read": _read, "first": _first, "open": _open, "checkpoin
 def plain(value):
     """Something that is equal only if every bit is."""
     if is_dataclass(value):
-        return [type(value).__name__, {f.name: plain(getattr(value, f.name)) for f in fields(value)}]
+        return [
+            type(value).__name__,
+            {f.name: plain(getattr(value, f.name)) for f in fields(value)},
+        ]
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -157,7 +166,9 @@ def differences(kept, given, place=""):
         return [d for n in names for d in differences(kept.get(n), given.get(n), f"{place}.{n}")]
     if isinstance(kept, list) and isinstance(given, list) and len(kept) == len(given):
         return [
-            d for k, (a, b) in enumerate(zip(kept, given)) for d in differences(a, b, f"{place}.{k}")
+            d
+            for k, (a, b) in enumerate(zip(kept, given))
+            for d in differences(a, b, f"{place}.{k}")
         ]
     return [place]
 

@@ -118,7 +118,7 @@ def test_a_chunk_holds_one_frame_and_some_particles(tmp_path):
             record.frame(step, many.structure.position, 0.0, 1.0)
     with h5py.File(tmp_path / "many.partial.h5md") as file:
         assert file["particles/trajectory/position/value"].chunks == (1, 1024, 3)
-        assert file["particles/trajectory/species/value"].chunks == (1, 1024)
+        assert file["particles/trajectory/species/value"].chunks == (1, 3000)
 
 
 def test_the_relaxation_does_not_wait_for_the_disk(path):
@@ -364,10 +364,14 @@ def test_names_and_folders(tmp_path):
 def test_a_result_that_cannot_be_stored_leaves_the_partial_file(path, whole):
     broken = np.array(whole.position)
     broken[2, 0] = np.nan
-    with pytest.raises(InvalidStructure, match="minimum cannot be stored"), io.record(
-        path, SYSTEM
-    ) as record:  # fmt: skip
-        record.finish(replace(whole, system=whole.system.with_position(broken)))
+
+    def fill():
+        with io.record(path, SYSTEM) as record:
+            record.keep({"steps": np.array(3), "position": SYSTEM.structure.position})
+            record.finish(replace(whole, system=whole.system.with_position(broken)))
+
+    with pytest.raises(InvalidStructure, match="minimum cannot be stored"):
+        fill()
     assert not path.exists()
     assert io.load(recording.partial(path)).status == "running"
 
@@ -381,6 +385,17 @@ def test_a_file_of_somebody_else_is_not_gone_on_with(path):
 def test_a_run_that_could_not_begin_leaves_nothing(path):
     with io.record(path, SYSTEM) as record:
         record.discard()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_run_that_kept_nothing(path):
+    def interrupted():
+        with io.record(path, SYSTEM, every=10) as record:
+            record.frame(0, SYSTEM.structure.position, 1.0, 1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(path.parent.iterdir()) == []
 
 

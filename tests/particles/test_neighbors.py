@@ -1,6 +1,7 @@
 """Lists of neighbours against a sum over images written as plainly as possible."""
 
 import itertools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -326,3 +327,14 @@ def test_periodic_lennard_jones_without_cutoff_is_refused():
     structure, _ = CASES["square"]
     with pytest.raises(CutoffTooLong, match="cutoff"):
         systems.energy(System(structure, LennardJones()))
+
+
+def test_bonds_are_listed_in_a_box_that_has_no_value_yet():
+    structure = Structure([[0.1, 0.2], [1.9, 0.3], [1.0, 1.0]], box=2.0)
+    bonds = np.array([[0, 1], [1, 2]])
+
+    def stretch(box):
+        listed = list_bonds(replace(structure, box=box), bonds)
+        return jnp.sum(listed.shift[..., :1])
+
+    assert jax.jit(stretch)(jnp.eye(2) * 2.0) == stretch(structure.box)
