@@ -164,7 +164,7 @@ def attribute(parent: h5py.Group, name: str) -> Any:
     if text and not _short(parent, name, stored):
         raise Refused(f"the attribute {name!r} of {parent.name} is damaged, or too long")
     value = np.asarray(parent.attrs[name])
-    if value.dtype.kind == "b" and (value.reshape(-1).view(np.uint8) > 1).any():
+    if value.dtype.kind == "b" and not _true_or_false(stored):
         raise Refused(f"the attribute {name!r} of {parent.name} must be true or false")
     if text and not all(_is_text(word) for word in value.reshape(-1).tolist()):
         raise Refused(f"the attribute {name!r} of {parent.name} holds what is no text")
@@ -232,6 +232,13 @@ def _plain(dtype: np.dtype, kinds: str) -> bool:
     """Whether these are numbers, as JAX and a person take them: no records, no enumeration."""
     usual = dtype.kind != "f" or dtype.itemsize in (4, 8)
     return dtype.kind in kinds and usual and h5py.check_enum_dtype(dtype) is None
+
+
+def _true_or_false(stored: Any) -> bool:
+    """Whether a byte is one of the two: h5py makes a bool of any."""
+    found = np.zeros(stored.shape, np.int8)
+    stored.read(found, mtype=h5py.h5t.NATIVE_INT8)
+    return bool(np.isin(found, (0, 1)).all())
 
 
 def _short(parent: h5py.Group, name: str, stored: Any) -> bool:
