@@ -32,8 +32,10 @@ def start_jax(dtype: str, device: str) -> None:
     off. It saves most of the start-up time from the second run on. Every kind of processor has a
     folder of its own: a home may be shared, and programs of another processor may not run.
     """
-    # On some processors XLA calls its own cached programs foreign, at length, at every run.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # On some processors XLA calls its own cached programs foreign, at length, at every run. JAX
+    # sets 1 where nothing is set, and so for whatever a program that uses it starts.
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") in (None, "1"):
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import jax
 
     jax.config.update("jax_enable_x64", dtype == "float64")
