@@ -193,6 +193,14 @@ sensitivity = click.option(
     help="Differentiate by these parameters, separated by commas, by all of them without names (the"
     " packing: diameter[B]); none turns it off.",
 )  # fmt: skip
+modes = click.option(
+    "--modes", type=click.IntRange(1), metavar="N",
+    help="Compute the N lowest normal modes of the minimum, too.",
+)  # fmt: skip
+moduli = click.option(
+    "--moduli", is_flag=True,
+    help="Compute the elastic moduli of the minimum, too; the box must be periodic.",
+)  # fmt: skip
 solver = click.option(
     "--solver", type=click.Choice(["auto", "dense", "sparse", "cg"]), default="auto",
     show_default=True, help="Of the linear systems.",

@@ -36,6 +36,8 @@ class _Relax(click.Command):
 @options.fixed
 @options.dimension
 @options.sensitivity
+@options.modes
+@options.moduli
 @options.solver
 @options.output
 @options.out_dir

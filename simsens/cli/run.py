@@ -26,7 +26,9 @@ from simsens.particles.structure import check, mobile_mask
 from simsens.particles.system import System
 from simsens.response import optimizers
 from simsens.response.curvature import method_for
+from simsens.response.elasticity import elastic_moduli
 from simsens.response.equilibrium import NotConverged
+from simsens.response.modes import normal_modes
 from simsens.response.relaxation import relax as relax_system
 from simsens.response.sensitivity import Sensitivity, sensitivity
 
@@ -66,7 +68,8 @@ def _one(
     optimizers.check(settings["optimizer"], system)
     facts = session.input_facts(path)
     wrt = _names(settings, system)
-    fmax = settings["fmax"] or (1e-10 if wrt and settings["dtype"] == "float64" else 1e-6)
+    further = wrt or settings["moduli"] or settings["modes"]
+    fmax = settings["fmax"] or (1e-10 if further and settings["dtype"] == "float64" else 1e-6)
     if settings["dry_run"]:
         _plan(system, origin, wrt, fmax, output, settings)
         return exit_codes.OK
@@ -77,7 +80,7 @@ def _one(
         return exit_codes.OK
 
     slope: Sensitivity | None = None
-    advice = failure = None
+    moduli = modes = advice = failure = None
     progress = Progress(settings["quiet"], settings["verbose"])
     with session.Signals(settings["max_time"]) as signals, record:
         signals.save = record.ask
@@ -114,11 +117,17 @@ def _one(
             except Exception:
                 record.discard()  # it could not begin: nothing is left of it
                 raise
-            if wrt and advice is None and signals.exit_code is None:
+            if further and advice is None and signals.exit_code is None:
                 progress.say("differentiating ...")
+                solver = settings["solver"]
                 try:
                     with signals.at_once():
-                        slope = sensitivity(equilibrium, wrt, solver=settings["solver"])
+                        if wrt:
+                            slope = sensitivity(equilibrium, wrt, solver=solver)
+                        if settings["moduli"]:
+                            moduli = elastic_moduli(equilibrium, solver=solver)
+                        if settings["modes"]:
+                            modes = normal_modes(equilibrium, settings["modes"], solver=solver)
                 except KeyboardInterrupt:
                     pass
                 except Exception as error:  # the minimum is saved before anyone hears of it
@@ -126,7 +135,8 @@ def _one(
         stopped_by = signals.exit_code
         try:
             record.finish(
-                equilibrium, slope, provenance=session.ending(started),
+                equilibrium, slope, moduli=moduli, modes=modes,
+                provenance=session.ending(started),
                 status="interrupted" if stopped_by and advice else None,
             )  # fmt: skip
         except io.UnwritableFile as full:
@@ -138,17 +148,19 @@ def _one(
             plots.save(plots.summary(equilibrium, slope), drawing)
     files = [file for file in (output, drawing) if file is not None]
     if settings["json"]:
-        text = summary.as_json(equilibrium, slope, files)
+        text = summary.as_json(equilibrium, slope, moduli, modes, files)
         told.append(text)
         if len(settings["structure"]) < 2:
             click.echo(text)
     if not settings["quiet"]:
         seconds = time.perf_counter() - began
-        _show(summary.lines(system, origin, equilibrium, slope, files, seconds))
+        _show(summary.lines(system, origin, equilibrium, slope, moduli, modes, files, seconds))
     if failure is not None:
         raise failure
 
     trust = None if slope is None else slope.certificate
+    if moduli is not None and (trust is None or trust.trusted):
+        trust = moduli.certificate
     code, complaint = exit_codes.OK, ""
     if stopped_by is not None:
         code = stopped_by
@@ -232,6 +244,8 @@ def _try(system: System, settings: dict[str, Any]) -> None:
         for number in value.values() if isinstance(value, dict) else [value]:
             if not isinstance(number, (int, float, np.ndarray, jax.Array)):
                 raise click.ClickException(f"{field} must be a number; got {number!r}")
+    if settings["moduli"] and not all(system.structure.boundary):
+        raise click.UsageError("--moduli needs a box that is periodic along every edge")
     if not mobile_mask(system.structure).any():
         raise click.ClickException("every particle is fixed: there is nothing to relax")
     try:

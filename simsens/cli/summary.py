@@ -11,7 +11,9 @@ import numpy as np
 from simsens.cli import wording
 from simsens.cli.wording import few
 from simsens.particles.system import System
+from simsens.response.elasticity import ElasticModuli
 from simsens.response.equilibrium import Equilibrium
+from simsens.response.modes import NormalModes
 from simsens.response.sensitivity import Sensitivity
 
 
@@ -37,6 +39,8 @@ def lines(
     origin: str,
     equilibrium: Equilibrium,
     slope: Sensitivity | None,
+    moduli: ElasticModuli | None,
+    modes: NormalModes | None,
     files: list[Path],
     seconds: float,
 ) -> list[tuple[str, str]]:
@@ -60,6 +64,13 @@ def lines(
         )
         if certificate.trusted:
             shown.append(("holds for", few(_ranges(slope), 2)))
+    if moduli is not None:
+        told = f"bulk {moduli.bulk:.6g}, shear {moduli.shear:.6g}"
+        shown.append(("moduli", told + ("" if moduli.certificate.trusted else ": NOT TRUSTED")))
+    if modes is not None:
+        soft = modes.curvature[modes.zero_modes :]
+        told = f"{modes.zero_modes} rigid, the lowest other {soft[0]:.6g}" if len(soft) else "rigid"
+        shown.append(("curvatures", told))
     shown.append(("written", ", ".join(str(f) for f in files)))
     return shown
 
@@ -76,7 +87,13 @@ def _ranges(slope: Sensitivity) -> list[str]:
     return found
 
 
-def as_json(equilibrium: Equilibrium, slope: Sensitivity | None, files: list[Path]) -> str:
+def as_json(
+    equilibrium: Equilibrium,
+    slope: Sensitivity | None,
+    moduli: ElasticModuli | None,
+    modes: NormalModes | None,
+    files: list[Path],
+) -> str:
     """Everything but the arrays over particles; numbers that are not finite become null."""
     result: dict[str, Any] = {
         "converged": equilibrium.converged,
@@ -103,4 +120,13 @@ def as_json(equilibrium: Equilibrium, slope: Sensitivity | None, files: list[Pat
             "rattlers": slope.rattlers.tolist(),
             "certificate": certificate,
         }
+    if moduli is not None:
+        result["moduli"] = {
+            "bulk": moduli.bulk,
+            "shear": moduli.shear,
+            "stiffness": moduli.stiffness.tolist(),
+            "trusted": moduli.certificate.trusted,
+        }
+    if modes is not None:
+        result["curvature"] = modes.curvature.tolist()
     return wording.as_json(result)

@@ -64,8 +64,10 @@ def read_structure(
         with _opened(Path(path)) as stream:
             frame = _find(stream, index)
             stream.seek(frame.offset)
-            structure = _parse(stream, frame, dimension)
-        check(structure)
+            # Numbers near the largest there is are refused where they matter, and not warned of.
+            with np.errstate(all="ignore"):
+                structure = _parse(stream, frame, dimension)
+                check(structure)
     except OSError as error:
         raise UnreadableFile(f"{path} cannot be read: {atomic.reason(error)}") from error
     except (Fault, InvalidStructure) as error:

@@ -228,3 +228,22 @@ def test_compressions(run, tmp_path, pair, compression):
     with io.open(tmp_path / "made.h5md") as result:
         assert result.trajectory[-1].dtype == np.float32
     assert recording.earlier(tmp_path / "made.h5md")["status"] == "complete"
+
+
+# What else is asked of a minimum
+
+
+def test_moduli_and_modes_are_stored(run, tmp_path):
+    seen = run("relax", "--moduli", "--modes", "3", "--json", "-q")
+    assert seen.code == 0, seen.err
+    stored = io.load(tmp_path / "packing.h5md")
+    assert stored.fmax == 1e-10  # as tight as for derivatives
+    assert seen.result["moduli"]["bulk"] == stored.moduli.bulk
+    assert seen.result["moduli"]["trusted"] is True
+    assert seen.result["curvature"] == stored.modes.curvature.tolist()
+    assert len(stored.modes.curvature) == stored.modes.zero_modes + 3
+    assert stored.sensitivity is None
+
+
+def test_moduli_need_a_periodic_box(refused, pair):
+    assert "periodic along every edge" in refused(pair, *LENNARD_JONES, "--moduli")

@@ -121,6 +121,7 @@ def frames(path):
 
 
 WAYS = {"load": load, "frames": frames, "read": read}
+EVERY = {"load": 1, "frames": 2, "read": 5}  # one mutant in so many is read this way
 
 
 def plain(value):
@@ -177,7 +178,7 @@ def main(folder, first, last):
         began = time.perf_counter()
         faults, wrong, refused = [], [], []
         for name, way in WAYS.items():
-            if name == "read" and number % 4:  # is part of both others
+            if number // len(goods) % EVERY[name]:
                 continue
             try:
                 found = way(path)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_damaged_results(folder):
             [sys.executable, HERE.with_name("fuzzed.py"), folder, str(first), str(last)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         )
-        for first, last in zip(edges, edges[1:])
+        for first, last in pairwise(edges)
     ]  # fmt: skip
     found = {}
     for process in processes:
