@@ -22,53 +22,96 @@ def _configure(ctx: click.Context, option: click.Parameter, path: str | None) ->
     """Make the file's values the defaults: flags and environment variables still win."""
     if path is None:
         return None
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise click.BadParameter(f"{path}: {error}") from error
-    flags = {
-        p.name: isinstance(p, click.Option) and p.is_flag
-        for p in ctx.command.params
-        if p.name not in ("config", "traceback")
-    }
-    known = [name.replace("_", "-") for name in flags]
+    content = _content(Path(path))
+    options = {p.name: p for p in ctx.command.params if p.name not in ("config", "traceback")}
+    known = [str(name).replace("_", "-") for name in options]
     defaults: dict[str, Any] = {}
     for key, value in content.items():
         name = key.replace("-", "_")
-        if name not in flags:
-            near = difflib.get_close_matches(key, known, 1)
+        if name not in options:
+            near = difflib.get_close_matches(key[:LONGEST_SHOWN], known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.BadParameter(
-                f"{path}: unknown key {key!r}; known are {', '.join(known)}{hint}"
+                f"{path}: unknown key {_shown(key)}; known are {', '.join(known)}{hint}"
             )
-        defaults[name] = _as_typed(key, value, flags[name])
+        defaults[name] = _as_typed(key, value, options[name])
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
 
 
-def _as_typed(key: str, value: Any, flag: bool) -> Any:
+LARGEST_CONFIG = 2**22  # bytes
+LONGEST_SHOWN = 60  # characters of what a message repeats
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file."""
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_CONFIG:
+            raise click.BadParameter(f"{path} is no file of at most {LARGEST_CONFIG} bytes")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    # A number of five thousand digits is a ValueError, as what is no TOML or no text.
+    except (ValueError, OSError) as error:
+        raise click.BadParameter(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise click.BadParameter(f"{path}: lists or tables are nested too deeply") from error
+
+
+def _shown(value: Any) -> str:
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def _as_typed(key: str, value: Any, option: click.Parameter) -> Any:
     """A value of a configuration file as it would be typed after the option."""
     if isinstance(value, dict) != (key == "param"):
         raise click.BadParameter(
-            f"{key} must be {'a table, [param]' if key == 'param' else 'one value'}; got {value!r}"
+            f"{key} must be {'a table, [param]' if key == 'param' else 'one value'}; got"
+            f" {_shown(value)}"
         )
     if isinstance(value, dict):
         return _flattened(value)
     if key == "sensitivity" and isinstance(value, bool):
         return "default" if value else None
+    flag = isinstance(option, click.Option) and option.is_flag
     if isinstance(value, bool) != flag:
-        raise click.BadParameter(f"{key} cannot be {json.dumps(value, default=str)}")
-    return ",".join(str(part) for part in value) if isinstance(value, list) else value
+        raise click.BadParameter(f"{key} cannot be {_cut(json.dumps(value, default=str))}")
+    if not isinstance(value, list):
+        return _scalar(key, value)
+    text = ",".join(str(_scalar(key, part)) for part in value)
+    if len(text) > LONGEST_SHOWN and not isinstance(option.type, click.types.StringParamType):
+        raise click.BadParameter(f"{key} must be one value; got {_shown(value)}")
+    return text
 
 
-def _flattened(table: dict[str, Any]) -> list[str]:
+def _scalar(key: str, value: Any) -> Any:
+    """A number, or a text as it could be typed."""
+    if isinstance(value, str):
+        if len(value) > 4096 or re.search(r"[\x00-\x1f\x7f-\x9f]", value):
+            raise click.BadParameter(f"{key} must be a short text on one line; got {_shown(value)}")
+    elif not isinstance(value, (bool, int, float)) or len(str(value)) > 40:
+        raise click.BadParameter(f"{key} cannot be {_shown(value)}")
+    return value
+
+
+def _flattened(table: dict[str, Any], inner: bool = False) -> list[str]:
     """``{"diameter": {"A": 1.0}}`` as ``["diameter[A]=1.0"]``, the form of ``--param``."""
     flat: list[str] = []
     for key, value in table.items():
+        _scalar("the name of a parameter", key)
         if isinstance(value, dict):
-            flat += _flattened({f"{key}[{which}]": number for which, number in value.items()})
+            if inner:
+                raise click.BadParameter(f"param {_shown(key)} must be a number; got a table")
+            named = {f"{key}[{which}]": number for which, number in value.items()}
+            flat += _flattened(named, inner=True)
+        elif isinstance(value, list):
+            for part in _numbers(value):
+                _scalar(key, part)
+            flat.append(f"{key}={json.dumps(value)}")
         else:
-            flat.append(f"{key}={json.dumps(value) if isinstance(value, list) else value}")
+            flat.append(f"{key}={_scalar(key, value)}")
     return flat
 
 

@@ -227,15 +227,32 @@ def write_structure(
         >>> read_structure(path).position.tolist()
         [[0.0, 0.1], [1.1, 0.0]]
     """
-    columns = _written_columns(structure, extra_columns or {})
-    properties = ":".join(f"{name}:{_kind(a)}:{a.shape[1]}" for name, a in columns.items())
-    words = [[_word(v) for v in a.ravel().tolist()] for a in columns.values()]
-    widths = [a.shape[1] for a in columns.values()]
     with atomic.replacing(path, overwrite) as temporary, temporary.open("x", encoding="utf-8") as f:
-        f.write(f"{structure.number}\n{_comment(structure, properties)}\n")
-        for k in range(structure.number):
-            row = [word for w, n in zip(words, widths) for word in w[k * n : (k + 1) * n]]
-            f.write(" ".join(row) + "\n")
+        write_frame(f, structure, extra_columns or {})
+
+
+def write_frame(
+    stream: IO[str],
+    structure: Structure,
+    extra_columns: Mapping[str, Any],
+    said: Sequence[str] = (),
+) -> None:
+    """Write one frame, with further ``key=value`` of the comment line.
+
+    Raises:
+        ValueError: as ``write_structure``, or a comment longer than a line may be.
+    """
+    columns = _written_columns(structure, extra_columns)
+    properties = ":".join(f"{name}:{_kind(a)}:{a.shape[1]}" for name, a in columns.items())
+    comment = " ".join([_comment(structure, properties), *said])
+    if len(comment.encode()) >= LONGEST_LINE:
+        raise ValueError("so many keys and columns do not fit in a line of extended XYZ")
+    rows = [
+        map(" ".join, zip(*[iter(map(word, a.ravel().tolist()))] * a.shape[1]))
+        for a in columns.values()
+    ]
+    stream.write(f"{structure.number}\n{comment}\n")
+    stream.writelines(" ".join(row) + "\n" for row in zip(*rows))
 
 
 def _written_columns(structure: Structure, extra: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -264,7 +281,8 @@ def _kind(values: np.ndarray) -> str | None:
     return {"U": "S", "f": "R", "i": "I", "u": "I", "b": "L"}.get(values.dtype.kind)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """A number such that it is read back exactly, a bool as T or F, a word."""
     if isinstance(value, bool):
         return "T" if value else "F"
     return value if isinstance(value, str) else repr(value)
@@ -276,7 +294,7 @@ def _comment(structure: Structure, properties: str) -> str:
     if structure.box is not None:
         edges = planar.lift_box(np.asarray(structure.box, float)).ravel().tolist()
         keys.insert(0, f'Lattice="{" ".join(map(repr, edges))}"')
-    keys.append(f'pbc="{" ".join(map(_word, boundary))}"')
+    keys.append(f'pbc="{" ".join(map(word, boundary))}"')
     if structure.dimension == 2:
         keys.append("dimension=2")
     return " ".join(keys)

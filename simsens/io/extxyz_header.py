@@ -96,13 +96,15 @@ def _keys(comment: str) -> dict[str, str]:
         if comment[at : at + 1] != "=":
             continue
         at += 1
+        if not word[1]:
+            continue
         closing = _CLOSED_BY.get(comment[at : at + 1], "")
         if closing and last[closing] > at:
             end = comment.index(closing, at + 1) + 1
         else:
             rest = _VALUE.match(comment, at)
             end = at if rest is None else rest.end()
-        if word[1] and end > at:
+        if end > at:
             value = comment[at:end]
             found[word[1].lower()] = re.sub(r"^([\"'{])(.*)[\"'}]$", r"\2", value)
             at = end
@@ -125,7 +127,8 @@ def _columns(properties: str | None) -> Columns:
             raise Fault(f"unknown type {_shown(kind)} in Properties; known are S, R, I, L")
         if not re.fullmatch(r"[1-9][0-9]{0,5}", count) or name in place:
             raise Fault(
-                f"Properties needs a different name and a count for each column; found {text!r}"
+                f"Properties needs a different name and a count for each column; found"
+                f" {_shown(text)}"
             )
         place[name] = slice(width, width + int(count))
         width += int(count)

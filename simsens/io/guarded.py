@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from simsens.io import filters, heaps, pieces
+from simsens.io import filters, headers, heaps, pieces
 
 BUDGET = 4 * 2**30  # bytes of one data set that is read whole
 LARGE = 2**26  # bytes from which on an array must be worth its size
@@ -99,7 +99,7 @@ def rows(
         Refused: missing, of another kind or shape, stored elsewhere, or too large.
     """
     dataset = _dataset(parent, path, shape, whole)
-    if not _plain(dataset.dtype, kinds):
+    if not _plain(dataset.id, kinds):
         raise Refused(f"{path} must hold numbers of kind {kinds!r}; found {dataset.dtype}")
     return dataset
 
@@ -157,12 +157,14 @@ def attribute(parent: h5py.Group, name: str) -> Any:
     stored = parent.attrs.get_id(name)
     size, text = stored.get_storage_size(), h5py.check_string_dtype(stored.dtype) is not None
     empty = stored.get_space().get_simple_extent_type() == h5py.h5s.NULL
-    if size > ATTRIBUTE or empty or not (text or _plain(stored.dtype, "biuf")):
+    if size > ATTRIBUTE or empty or not (text or _plain(stored, "biuf")):
         raise Refused(f"the attribute {name!r} of {parent.name} is neither a number nor a text")
     if text and stored.get_space().get_simple_extent_npoints() > WORDS:
         raise Refused(f"the attribute {name!r} of {parent.name} has more than {WORDS} words")
     if text and not _short(parent, name, stored):
-        raise Refused(f"the attribute {name!r} of {parent.name} is damaged, or too long")
+        raise Refused(
+            f"the attribute {name!r} of {parent.name} is damaged, too long, or not in its header"
+        )
     value = np.asarray(parent.attrs[name])
     if value.dtype.kind == "b" and not _true_or_false(stored):
         raise Refused(f"the attribute {name!r} of {parent.name} must be true or false")
@@ -228,10 +230,15 @@ def found(parent: h5py.Group, path: str) -> Any:
     return place
 
 
-def _plain(dtype: np.dtype, kinds: str) -> bool:
-    """Whether these are numbers, as JAX and a person take them: no records, no enumeration."""
-    usual = dtype.kind != "f" or dtype.itemsize in (4, 8)
-    return dtype.kind in kinds and usual and h5py.check_enum_dtype(dtype) is None
+def _plain(stored: Any, kinds: str) -> bool:
+    """Whether these are numbers as every machine has them: no records, no enumeration, no others.
+
+    HDF5 knows numbers of any number of bits, and one that was damaged is read as such.
+    """
+    dtype = stored.dtype
+    if dtype.kind not in kinds or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
+        return False
+    return bool(stored.get_type() == h5py.h5t.py_create(dtype, logical=True))
 
 
 def _true_or_false(stored: Any) -> bool:
@@ -244,7 +251,7 @@ def _true_or_false(stored: Any) -> bool:
 def _short(parent: h5py.Group, name: str, stored: Any) -> bool:
     """Whether the texts of an attribute are there, and no longer than is read."""
     count = stored.get_space().get_simple_extent_npoints()
-    if h5py.check_string_dtype(stored.dtype).length is not None or heaps.own_file(parent.file):
+    if h5py.check_string_dtype(stored.dtype).length is not None or headers.own_file(parent.file):
         return True
     references = heaps.of_attribute(parent, name, count)
     length = None if references is None else heaps.characters(parent.file, references)
@@ -262,7 +269,7 @@ def _characters(there: h5py.Dataset) -> int | None:
     """How many bytes all texts of a data set have; ``None`` where they are damaged."""
     if h5py.check_string_dtype(there.dtype).length is not None:
         return int(there.size * there.dtype.itemsize)
-    if heaps.own_file(there.file):
+    if headers.own_file(there.file):
         return 0
     references = heaps.of_dataset(there)
     return None if references is None else heaps.characters(there.file, references)

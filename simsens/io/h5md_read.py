@@ -118,17 +118,15 @@ def rest(root: h5py.Group) -> tuple[Structure, np.ndarray]:
         species_names=names,
     )
     check(structure)
-    trajectory = Trajectory(root.file, structure)
-    if first:
-        if not len(trajectory):
-            raise guarded.Refused("the trajectory has no frame")
-        return structure, trajectory[0]
-    if guarded.has(root, "minimum"):
+    if guarded.has(root, "minimum") and not first:
         last = guarded.numbers(root, "minimum/position", position.shape)
-    elif not len(trajectory):
-        return structure, position
     else:
-        last = trajectory[-1].astype(position.dtype)
+        trajectory = Trajectory(root.file, structure)
+        if first:
+            if not len(trajectory):
+                raise guarded.Refused("the trajectory has no frame")
+            return structure, trajectory[0]
+        last = trajectory[-1].astype(position.dtype) if len(trajectory) else position
     found = structure.with_position(last)
     check(found)
     digest.check(root, "structure", "minimum")

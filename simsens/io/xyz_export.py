@@ -90,18 +90,11 @@ def _write_trajectory(stored: Stored, result: ResultFile, path: Path, choices: C
 def _write_frame(
     stream: IO[str], structure: Structure, extra: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> None:
-    columns = extxyz._written_columns(structure, extra)
-    properties = ":".join(f"{name}:{extxyz._kind(a)}:{a.shape[1]}" for name, a in columns.items())
     said = [f"{key}={_said(value)}" for key, value in keys.items() if _is_said(value)]
-    comment = " ".join([extxyz._comment(structure, properties), *said])
-    if len(comment.encode()) >= extxyz.LONGEST_LINE:
-        raise CannotExport("so many parameters do not fit in a line of this format: take .npz")
-    rows = [
-        map(" ".join, zip(*[iter(map(extxyz._word, a.ravel().tolist()))] * a.shape[1]))
-        for a in columns.values()
-    ]
-    stream.write(f"{structure.number}\n{comment}\n")
-    stream.writelines(" ".join(row) + "\n" for row in zip(*rows))
+    try:
+        extxyz.write_frame(stream, structure, extra, said)
+    except ValueError as error:
+        raise CannotExport(f"{error}: take .npz") from error
 
 
 def _check_names(structure: Structure) -> None:
@@ -130,6 +123,6 @@ def _is_said(value: Any) -> bool:
 
 def _said(value: Any) -> str:
     if not isinstance(value, str):
-        return extxyz._word(value)
+        return extxyz.word(value)
     # Quotes and backslashes mean something in every reader, and not the same.
     return '"' + " ".join(value.replace('"', "'").replace("\\", "/").split()) + '"'

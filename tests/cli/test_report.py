@@ -145,6 +145,7 @@ def test_a_run_that_has_not_ended(run, packing, tmp_path):
     stored = io.load(packing)
     with io.record(tmp_path / "r.h5md", stored.equilibrium.system, every=1) as record:
         record.frame(0, stored.start, 3.0, 0.5)
+        record.frame(1, stored.start, 3.0, 0.5)
     found = page(run("report", "r.partial.h5md"), "r.html")
     assert found.headings[0] == "16 particles, not at rest"
 
