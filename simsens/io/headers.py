@@ -30,10 +30,10 @@ def messages(descriptor: int, address: int) -> Iterator[tuple[int, bytes]]:
         flags, at = head[5], 6 + 16 * bool(head[5] & 0x20) + 4 * bool(head[5] & 0x10)
         width, layout = 1 << (flags & 3), "<BHB"
         skipped, around = 2 * bool(flags & 4), 4
-        pieces = [(address + at + width, int.fromcontent(head[at : at + width], "little"))]
+        pieces = [(address + at + width, int.from_bytes(head[at : at + width], "little"))]
     else:
         layout, skipped, around = "<HHB3x", 0, 0
-        pieces = [(address + 16, int.fromcontent(head[8:12], "little"))]
+        pieces = [(address + 16, int.from_bytes(head[8:12], "little"))]
     for k in range(_PIECES):
         if k == len(pieces):
             return

@@ -72,7 +72,7 @@ def _objects(descriptor: int, place: int) -> Iterator[tuple[int, int]]:
     head = headers.content(descriptor, place, 16)
     if head[:5] != b"GCOL\x01" or len(head) < 16:
         return
-    length, at = int.fromheaders.content(head[8:], "little"), 16
+    length, at = int.from_bytes(head[8:], "little"), 16
     if place + length > os.fstat(descriptor).st_size:
         return
     whole = headers.content(descriptor, place, length) if length <= _AT_ONCE else None

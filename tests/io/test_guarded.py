@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -192,3 +193,36 @@ def test_large_arrays_are_summed_up_in_pieces(made):
     assert time.perf_counter() - began < 2  # 0.1 s where nothing else runs
     assert tracemalloc.get_traced_memory()[1] < values.nbytes
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("library", ["earliest", "v108", "latest"])
+def test_pieces_in_any_order_are_found(made, library):
+    """Written in any order, forgotten and written again: an index of many nodes is no damage."""
+
+    def write(file):
+        options = {"maxshape": (None, 8), "chunks": (1, 4), **filters.options("gzip")}
+        there = file.create_dataset("x", (400, 8), "f8", **options)
+        for k in np.random.default_rng(0).permutation(400):
+            there[k] = k
+        there.resize(150, axis=0)
+        there.resize(600, axis=0)
+        there[150:] = 7.0
+
+    file = made(write, libver=(library, "latest"))
+    for _ in range(2):  # the second time it is remembered
+        assert pieces.fault(file["x"], [2, 1]) is None
+        assert guarded.numbers(file, "x", (600, 8))[149, 0] == 149
+
+
+def test_a_piece_that_is_listed_but_not_found(made, tmp_path):
+    """HDF5 reads zeros in its place."""
+    file = made(lambda f: f.create_dataset("x", data=np.ones((6, 3)), chunks=(1, 3)))
+    content = bytearray(Path(file.filename).read_bytes())
+    node = content.index(b"TREE\x01")
+    content[node + 24 + 5 * 40 + 24 + 3] = 128  # in the key of the last piece
+    (tmp_path / "bad.h5").write_bytes(content)
+    with h5py.File(tmp_path / "bad.h5") as bad:
+        assert bad["x"].id.get_num_chunks() == 6
+        assert not bad["x"][5].any()
+        with pytest.raises(guarded.Refused, match="wrong size or place"):
+            guarded.numbers(bad, "x", (6, 3))
