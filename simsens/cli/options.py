@@ -136,8 +136,8 @@ def _value(pair: str, text: str) -> Any:
         value = json.loads(text) if text.startswith("[") else float(text)
         if not all(math.isfinite(number) for number in _numbers(value)):
             raise click.BadParameter(f"needed finite numbers; got {pair!r}")
-    except (json.JSONDecodeError, TypeError) as error:
-        raise click.BadParameter(f"not a list of numbers: {pair!r}") from error
+    except (json.JSONDecodeError, TypeError, OverflowError, RecursionError) as error:
+        raise click.BadParameter(f"not a list of numbers: {_shown(pair)}") from error
     except ValueError:
         return text
     return value
@@ -156,7 +156,7 @@ def _duration(ctx: click.Context, option: click.Parameter, text: str | None) -> 
     )
     parts = [float(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1)))
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise click.BadParameter(f"needed a time, as 90s, 10m or 1h30m; got {text!r}")
     return seconds
 
@@ -165,6 +165,9 @@ def _finite(ctx: click.Context, option: click.Parameter, value: float | None) ->
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"needed a finite number; got {value}")
     return value
+
+
+MOST_INDICES = 10**7
 
 
 def _indices(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
@@ -177,6 +180,8 @@ def _indices(ctx: click.Context, option: click.Parameter, text: str | None) -> l
         first, last = (int(n) for n in (match[1], match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise click.BadParameter(f"needed particle indices such as 0,1,5-9; got {text!r}")
+        if len(chosen) + last - first > MOST_INDICES:
+            raise click.BadParameter(f"more than {MOST_INDICES} particles are named")
         chosen += range(first, last + 1)
     return chosen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 
 import h5py
@@ -26,22 +27,37 @@ def write(file: h5py.File, state: Mapping[str, np.ndarray]) -> None:
             continue
         grows = {"maxshape": (None, *value.shape[1:])} if name == "history" else {}
         group.create_dataset(name, data=value, dtype=value.dtype, **grows)
+    group.attrs["checksum"] = _checksum(state)
 
 
 def read(file: h5py.File) -> dict[str, np.ndarray] | None:
     """The state, ``None`` where there is none.
 
     Raises:
-        Refused: what stands there is no state.
+        Refused: what stands there is no state, or damaged.
     """
     if not guarded.has(guarded.group(file, "simsens"), "checkpoint"):
         return None
     group = guarded.group(file, PLACE)
     state = {name: guarded.array(group, name, 2) for name in group}
-    return state if "steps" in state else None
+    if not state:
+        return None
+    if guarded.attribute(group, "checksum") != _checksum(state):
+        raise guarded.Refused(
+            "the state to go on from is damaged: begin anew with --overwrite (io.record)"
+        )
+    return state
 
 
 def remove(file: h5py.File) -> None:
     """Forget the state: the run has ended."""
     if PLACE in file:
         del file[PLACE]
+
+
+def _checksum(state: Mapping[str, np.ndarray]) -> int:
+    found = 0
+    for name in sorted(state):
+        value = np.ascontiguousarray(state[name])
+        found = zlib.crc32(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes(), found)
+    return found

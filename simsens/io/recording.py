@@ -35,7 +35,7 @@ from simsens.io import (
     two_copies,
 )
 from simsens.io.errors import OutputExists, UnknownFormat, UnwritableFile
-from simsens.io.opened import opened
+from simsens.io.opened import opened, told
 from simsens.io.two_copies import TwoCopies
 from simsens.io.units import check_units
 from simsens.particles.structure import Structure
@@ -73,9 +73,14 @@ class Recording:
         self.partial = partial(path)
         self._structure, self._resumed = structure, resumed
         self._copies = TwoCopies(self.partial)
-        self._file = h5py.File(self._copies, "r+", libver=quiet_file.LIBRARY)
+        try:
+            with told(self.partial):
+                self._file = _opened(self._copies, every, resumed)
+        except BaseException:
+            self._copies.release()
+            raise
         if resumed:
-            self.state = _rewound(self._file, every)
+            self.state = checkpoint.read(self._file)
         steps = self._file[trajectory_group.GROWING[0]]
         self._last = int(steps[-1]) if len(steps) else -1
         frame = structure.number * 24
@@ -309,20 +314,32 @@ def resume(path: str | os.PathLike[str], structure: Structure, every: int) -> Re
     return Recording(target, structure, every, resumed=True)
 
 
-def _rewound(file: h5py.File, every: int) -> Any:
-    """Take from the file what the run will write again; the state it goes on from."""
+def _opened(copies: TwoCopies, every: int, resumed: bool) -> h5py.File:
+    """The file to write to, rewound to its state if a run is resumed."""
+    file = h5py.File(copies, "r+", libver=quiet_file.LIBRARY)
+    try:
+        if resumed:
+            _rewind(file, every)
+    except BaseException:
+        file.close()  # before the copies are let go of, to which it may still write
+        raise
+    return file
+
+
+def _rewind(file: h5py.File, every: int) -> None:
+    """Take from the file what the run will write again."""
     state, root = checkpoint.read(file), file["simsens"]
     step = -1 if state is None else int(state["steps"])
     for name in simsens_group.RESULTS:
         if name in root:
             del root[name]
     root.attrs["status"] = "running"
+    root.attrs.pop("digest", None)  # which is of a run that has ended
     steps = file[trajectory_group.GROWING[0]][:]
     # Those up to the state, at the run's own beat; the last one of a run that ended is off it.
     good = (steps <= step) & (steps % every == 0 if every else steps == 0)
     trajectory_group.truncate(file, len(good) if good.all() else int(np.argmin(good)))
     root.attrs["n_committed"] = trajectory_group.count(file)
-    return state
 
 
 def earlier(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -179,7 +179,7 @@ def test_time_is_up(xyz, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["made.extxyz", "made.h5md"]
 
 
-@pytest.mark.parametrize("text", ["soon", "0", "-1h", "1h1d", "1x"])
+@pytest.mark.parametrize("text", ["soon", "0", "-1h", "1h1d", "1x", "9" * 400 + "d"])
 def test_times_that_are_none(refused, text):
     assert "needed a time, as 90s, 10m or 1h30m" in refused("--max-time", text)
 
