@@ -1,7 +1,9 @@
 """How arrays are compressed, by the words of ``--compression``, and which filters are read.
 
 Float64 barely compresses (by a tenth or two, and only when its bytes are shuffled), so that
-``none`` is a sensible choice where time matters.
+``none`` is a sensible choice where time matters. It is gzip at level zero, which copies and adds a
+checksum: HDF5 hands out a damaged number of a plain array without a word. (Its own checksum,
+Fletcher32, can crash on a piece that was cut short.)
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def options(compression: str) -> dict[str, Any]:
         UnknownFormat: another word, or blosc2 where its package is not installed.
     """
     if compression == "none":
-        return {}
+        return {"compression": "gzip", "compression_opts": 0}
     if compression == "gzip":
         return {"compression": "gzip", "compression_opts": 4, "shuffle": True}
     if compression == "lzf":

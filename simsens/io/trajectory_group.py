@@ -154,8 +154,9 @@ def _growing(
     chunks: tuple[int, ...] = (ROWS,),
     packed: Mapping[str, Any] | None = None,
 ) -> h5py.Dataset:
+    packing = packed or filters.options("none")
     return group.create_dataset(
-        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=chunks, **(packed or {})
+        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=chunks, **packing
     )
 
 

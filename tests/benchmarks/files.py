@@ -85,7 +85,8 @@ def appended(folder, number, repeats, compression, count=100):
         with h5py.File(folder / "raw.h5", "w") as file:
             value = file.create_dataset(
                 "value", (0, number, 3), "f8", maxshape=(None, number, 3),
-                chunks=(1, min(1024, number), 3), **filters.options(compression),
+                chunks=(1, min(1024, number), 3),
+                **({} if compression == "none" else filters.options(compression)),
             )  # fmt: skip
             for k in range(count):
                 value.resize(k + 1, axis=0)
