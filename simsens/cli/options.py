@@ -157,7 +157,7 @@ def _duration(ctx: click.Context, option: click.Parameter, text: str | None) -> 
     parts = [float(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1)))
     if not 0 < seconds < math.inf:
-        raise click.BadParameter(f"needed a time, as 90s, 10m or 1h30m; got {text!r}")
+        raise click.BadParameter(f"needed a time, as 90s, 10m or 1h30m; got {_shown(text)}")
     return seconds
 
 
