@@ -108,15 +108,10 @@ def _one(
                 click.echo(f"simsens: {full}", err=True)
                 return exit_codes.UNEXPECTED
             except KeyboardInterrupt:  # the second signal
-                click.echo(
-                    f"simsens: stopped at once; what was committed is in {record.partial}, go on"
-                    " with --resume",
-                    err=True,
-                )
+                left = f"what was committed is in {record.partial}, go on with --resume"
+                kept = left if record.worth else "nothing was saved"
+                click.echo(f"simsens: stopped at once; {kept}", err=True)
                 return signals.exit_code or exit_codes.INTERRUPTED
-            except Exception:
-                record.discard()  # it could not begin: nothing is left of it
-                raise
             if further and advice is None and signals.exit_code is None:
                 progress.say("differentiating ...")
                 solver = settings["solver"]

@@ -66,6 +66,8 @@ class Recording:
     Attributes:
         every: steps from one frame to the next, 0 for none but the first and the last.
         state: to go on from, where an earlier run was found; ``None`` otherwise.
+        worth: whether there is anything to go on with; if not, nothing is left of a run that ends
+            before it was finished.
     """
 
     def __init__(self, path: Path, structure: Structure, every: int, resumed: bool = False) -> None:
@@ -89,7 +91,7 @@ class Recording:
         self._error: BaseException | None = None
         self._wanted, self._kept, self._committed = False, time.monotonic(), time.monotonic()
         self._closed = self._told = self._finished = False
-        self._worth = resumed  # whether there is anything to go on with
+        self.worth = resumed
         self._thread = threading.Thread(target=self._work, name="simsens-recording", daemon=True)
         self._thread.start()
 
@@ -102,7 +104,7 @@ class Recording:
             UnwritableFile: the disk is full, or fails.
         """
         self._check()
-        self._worth |= step > 0
+        self.worth |= step > 0
         self._last = step
         self._queue.put((step, position, energy, max_force))
 
@@ -117,7 +119,7 @@ class Recording:
 
     def keep(self, state: Mapping[str, Any]) -> None:
         """Take a state to go on from, and commit."""
-        self._wanted, self._kept, self._worth = False, time.monotonic(), True
+        self._wanted, self._kept, self.worth = False, time.monotonic(), True
         self._queue.put({name: np.array(value) for name, value in state.items()})
 
     def ask(self) -> None:
@@ -169,27 +171,18 @@ class Recording:
             self._check()
         self._finished = True
 
-    def discard(self) -> None:
-        """Remove what was begun here; what an earlier run has left stays."""
-        self._join()
-        self._close()
-        if not self._resumed:
-            self.partial.unlink(missing_ok=True)
-
     def __enter__(self) -> Recording:
         return self
 
     def __exit__(self, kind: object, *unused: object) -> None:
         """Commit what there is, and leave it in the partial file unless the run was finished.
 
-        Nothing is left where not a step was kept.
-
         Raises:
             UnwritableFile: it cannot be committed, and nothing else has gone wrong before.
         """
         self._join()
         self._close()
-        if not (self._finished or self._worth or self._error):
+        if not (self._finished or self.worth or self._error):
             self.partial.unlink(missing_ok=True)
         if kind is None and not self._told:
             self._check()

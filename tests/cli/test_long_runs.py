@@ -11,6 +11,7 @@ import pytest
 
 from simsens import io
 from simsens.io import recording
+from simsens.response.equilibrium import NotConverged
 from tests.cli.conftest import LENNARD_JONES, started
 
 RUN = ["relax", "--sensitivity", "--traj-every", "10"]
@@ -247,3 +248,22 @@ def test_moduli_and_modes_are_stored(run, tmp_path):
 
 def test_moduli_need_a_periodic_box(refused, pair):
     assert "periodic along every edge" in refused(pair, *LENNARD_JONES, "--moduli")
+
+
+def test_a_failure_late_in_a_run_costs_nothing_that_was_committed(run, tmp_path, monkeypatch):
+    """Whatever it is, a memory that is full or a fault of ours: the run goes on from its state."""
+    from simsens.cli import run as command
+
+    original = command.relax_system
+
+    def fails(*arguments, **options):
+        with pytest.raises(NotConverged):
+            original(*arguments[:3], 60, **options)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(command, "relax_system", fails)
+    seen = run(*RUN, "-q")
+    assert (seen.code, seen.made) == (1, ("packing.partial.h5md",))
+    monkeypatch.undo()
+    assert run(*RUN, "--resume", "-q").code == 0
+    assert io.load(tmp_path / "packing.h5md").converged

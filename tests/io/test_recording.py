@@ -188,7 +188,6 @@ def test_everybody_may_read_while_it_is_written(path):
             with h5py.File(recording.partial(path), "r") as file:  # locks and all
                 seen = len(file["particles/trajectory/position/value"])
         assert seen == 50
-        record.discard()
 
 
 def test_a_file_system_without_hard_links(path, monkeypatch, whole):
@@ -382,12 +381,6 @@ def test_a_file_of_somebody_else_is_not_gone_on_with(path):
         recording.earlier(path)
 
 
-def test_a_run_that_could_not_begin_leaves_nothing(path):
-    with io.record(path, SYSTEM) as record:
-        record.discard()
-    assert list(path.parent.iterdir()) == []
-
-
 def test_nothing_is_left_of_a_run_that_kept_nothing(path):
     def interrupted():
         with io.record(path, SYSTEM, every=10) as record:
@@ -410,4 +403,3 @@ def test_a_signal_handler_may_ask(path):
         assert record.due()
         record.keep({"steps": np.array(3), "position": SYSTEM.structure.position})
         assert not record.due()
-        record.discard()
