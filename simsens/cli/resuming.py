@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from simsens import io
-from simsens.io import recording
+from simsens.io import runs
 from simsens.io.recording import Recording
 from simsens.particles.system import System
 
@@ -26,7 +26,7 @@ def begin(
         UsageError: the earlier run is another one.
     """
     every = settings["traj_every"]
-    earlier = recording.earlier(output) if settings["resume"] else None
+    earlier = runs.earlier(output) if settings["resume"] else None
     if earlier is None or settings["overwrite"]:
         return io.record(
             output, system, every=every, units=settings["units"], provenance=facts,

@@ -246,7 +246,7 @@ def _label(place: Path, target: Path, virtual: bool) -> str:
 
 
 def _load(place: Path) -> Stored:
-    return h5md_read.load_result(place)
+    return h5md_read.load(place)
 
 
 def _array(member: Stored, name: str) -> np.ndarray:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from simsens.io import atomic, digest, filters, quiet_file, simsens_group, trajectory_group
+from simsens.io import (
+    atomic,
+    digest,
+    filters,
+    quiet_file,
+    result_name,
+    simsens_group,
+    trajectory_group,
+)
 from simsens.io.trajectory_group import Frames
 from simsens.io.units import UNITS, check_units
 from simsens.particles import system as systems
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
     from simsens.response.sensitivity import Sensitivity
 
 
-def write_result(
+def write(
     path: str | os.PathLike[str],
     equilibrium: Equilibrium,
     sensitivity: Sensitivity | None = None,
@@ -41,14 +49,26 @@ def write_result(
     provenance: Mapping[str, Any] | None = None,
     compression: str = "gzip",
 ) -> None:
-    """Write a result, whole or not at all; see ``io.write``.
+    """Write a result as H5MD with the group ``/simsens``; whole or not at all.
+
+    Args:
+        path: the output, ``.h5md`` or ``.h5``.
+        equilibrium: the minimum and how it was reached.
+        sensitivity: its derivatives, where they were computed.
+        moduli: its elastic moduli, where they were.
+        modes: its normal modes, where they were.
+        units: ``"reduced"``, or ``"metal"`` for angstrom, electronvolt, picosecond.
+        overwrite: whether a file of this name may be replaced.
+        provenance: how the result came about; texts and numbers by name.
+        compression: of large arrays, ``"gzip"``, ``"none"``, ``"lzf"`` or ``"blosc2"``.
 
     Raises:
+        UnknownFormat: another end of the name, or an unknown compression.
         OutputExists: the file is there and ``overwrite`` is false.
         UnwritableFile: no such folder, no permission, no space left.
-        UnknownFormat: an unknown compression.
         ValueError: unknown units, or a result whose arrays do not fit each other.
     """
+    result_name.check(path)
     check_units(units)
     filters.options(compression)
     simsens_group.check_result(equilibrium, sensitivity)

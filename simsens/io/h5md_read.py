@@ -13,7 +13,15 @@ import h5py
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
-from simsens.io import digest, guarded, potential_group, record_group, schema, simsens_group
+from simsens.io import (
+    digest,
+    guarded,
+    potential_group,
+    record_group,
+    result_name,
+    schema,
+    simsens_group,
+)
 from simsens.io.opened import opened
 from simsens.io.stored import Stored
 from simsens.io.trajectory import Trajectory
@@ -47,17 +55,19 @@ def read_structure(
         return frame
 
 
-def load_result(path: str | os.PathLike[str]) -> Stored:
-    """Read all that a result file holds.
+def load(path: str | os.PathLike[str]) -> Stored:
+    """Read back all that ``write`` stored.
 
     Raises:
-        UnreadableFile: no such file, not written by simsens, or damaged.
+        UnknownFormat: another end of the name than that of a result.
+        UnreadableFile: the file is missing, damaged, or not written by simsens.
     """
+    result_name.check(path)
     with opened(path) as root:
-        return load(root)
+        return stored(root)
 
 
-def load(root: h5py.Group) -> Stored:
+def stored(root: h5py.Group) -> Stored:
     """Read all that the group ``/simsens`` of an open file holds.
 
     Raises:

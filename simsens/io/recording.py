@@ -9,9 +9,7 @@ writes, so that the relaxation does not wait for the disk.
 
 from __future__ import annotations
 
-import os
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -22,26 +20,14 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from simsens.io import (
-    atomic,
-    checkpoint,
-    filters,
-    guarded,
-    h5md,
-    quiet_file,
-    schema,
-    simsens_group,
-    trajectory_group,
-    two_copies,
-)
-from simsens.io.errors import OutputExists, UnknownFormat, UnwritableFile
-from simsens.io.opened import opened, told
+from simsens.io import atomic, checkpoint, h5md, quiet_file, simsens_group, trajectory_group
+from simsens.io.errors import UnwritableFile
+from simsens.io.opened import told
+from simsens.io.result_name import partial
 from simsens.io.two_copies import TwoCopies
-from simsens.io.units import check_units
 from simsens.particles.structure import Structure
 
 if TYPE_CHECKING:
-    from simsens.particles.system import System
     from simsens.response.elasticity import ElasticModuli
     from simsens.response.equilibrium import Equilibrium
     from simsens.response.modes import NormalModes
@@ -51,13 +37,6 @@ COMMIT_SECONDS = 1.0  # between commits
 STATE_SECONDS = 5.0  # between states to go on from
 WAITING_BYTES = 2**27  # of frames that wait for the disk; then the relaxation waits
 AT_ONCE_BYTES = 2**22  # of frames that are written together
-PRECISIONS = {"float64": np.float64, "float32": np.float32}
-
-
-def partial(path: str | os.PathLike[str]) -> Path:
-    """Where a run is written until it is whole: ``run.partial.h5md`` for ``run.h5md``."""
-    place = Path(path)
-    return place.with_name(f"{place.stem}.partial{place.suffix}")
 
 
 class Recording:
@@ -259,54 +238,6 @@ class Recording:
         ) from self._error
 
 
-def begin(
-    path: str | os.PathLike[str],
-    system: System,
-    *,
-    every: int = 0,
-    units: str = "reduced",
-    overwrite: bool = False,
-    provenance: Mapping[str, Any] | None = None,
-    compression: str = "gzip",
-    precision: str = "float64",
-) -> Recording:
-    """Begin the file of a run; see ``io.record``."""
-    target, place = Path(path), partial(path)
-    check_units(units)
-    filters.options(compression)
-    if precision not in PRECISIONS:
-        raise UnknownFormat(f"unknown precision {precision!r}; known are {', '.join(PRECISIONS)}")
-    if every < 0:
-        raise ValueError(f"the steps between frames cannot be {every}; 0 keeps none")
-    atomic.check_output(target, overwrite)
-    two_copies.unlock(two_copies.lock(place), place)
-    if place.exists() and not overwrite:
-        raise OutputExists(
-            f"{place} is there, from a run that did not end: go on with it by --resume"
-            " (io.resume), or begin anew with --overwrite (overwrite=True)"
-        )
-    structure = system.structure
-    start = np.asarray(structure.position)
-    with (
-        atomic.replacing(place, overwrite=True) as temporary,
-        quiet_file.writing(temporary) as file,
-    ):
-        kind = PRECISIONS[precision]
-        h5md.begin(file, system, start, units, provenance or {}, compression, kind)
-    return Recording(target, structure, every)
-
-
-def resume(path: str | os.PathLike[str], structure: Structure, every: int) -> Recording | None:
-    """Go on with the file of a run that did not end; see ``io.resume``."""
-    target, place = Path(path), partial(path)
-    if not place.exists():
-        if not target.exists():
-            return None
-        with atomic.replacing(place) as temporary:
-            shutil.copyfile(target, temporary)
-    return Recording(target, structure, every, resumed=True)
-
-
 def _opened(copies: TwoCopies, every: int, resumed: bool) -> h5py.File:
     """The file to write to, rewound to its state if a run is resumed."""
     file = h5py.File(copies, "r+", libver=quiet_file.LIBRARY)
@@ -333,28 +264,3 @@ def _rewind(file: h5py.File, every: int) -> None:
     good = (steps <= step) & (steps % every == 0 if every else steps == 0)
     trajectory_group.truncate(file, len(good) if good.all() else int(np.argmin(good)))
     root.attrs["n_committed"] = trajectory_group.count(file)
-
-
-def earlier(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What is known of an earlier run with this output: its provenance, and its ``status``.
-
-    A run that was whole but had not got its name when it was killed gets it now.
-
-    Raises:
-        UnreadableFile: the file there is no result, or of another schema.
-        UnwritableFile: another process is writing it.
-    """
-    target, place = Path(path), partial(path)
-    if place.exists():
-        two_copies.unlock(two_copies.lock(place), place)
-    found = next((file for file in (place, target) if file.exists()), None)
-    if found is None:
-        return None
-    with opened(found) as root:
-        if guarded.attribute(root, "schema_version") != schema.VERSION:
-            raise guarded.Refused("was written by an older simsens; begin anew with --overwrite")
-        facts = guarded.attributes(guarded.group(root, "provenance"))
-        facts["status"] = str(guarded.attribute(root, "status"))
-    if found == place and facts["status"] == "complete":
-        atomic.rename(place, target)
-    return facts

@@ -6,7 +6,7 @@ import os
 from functools import cached_property
 from typing import Any
 
-from simsens.io import about, guarded, h5md_read, opened
+from simsens.io import about, guarded, h5md_read, opened, result_name
 from simsens.io.stored import Stored
 from simsens.io.trajectory import Trajectory
 from simsens.particles.structure import Structure
@@ -21,10 +21,12 @@ class ResultFile:
         units: ``"reduced"`` or ``"metal"``.
 
     Raises:
+        UnknownFormat: another end of the name than that of a result.
         UnreadableFile: no such file, not written by simsens, or damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        result_name.check(path)
         self.path = path
         with opened.told(path):
             self._file = opened.begin(path)
@@ -62,7 +64,7 @@ class ResultFile:
     def load(self) -> Stored:
         """Everything but the frames in between."""
         with opened.told(self.path):
-            return h5md_read.load(self._root)
+            return h5md_read.stored(self._root)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -25,7 +25,7 @@ def faults(path: str | os.PathLike[str]) -> Iterator[str]:
             if guarded.attribute(root, "schema_version") == schema.VERSION:
                 yield from schema.faults(root.file)
             yield from _frames(root)
-            h5md_read.load(root)
+            h5md_read.stored(root)
     except UnreadableFile as error:
         yield str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
 

@@ -24,7 +24,7 @@ import numpy as np
 from relaxation import disks, header
 
 from simsens import io, relax
-from simsens.io import filters, recording
+from simsens.io import filters, result_name
 
 
 def clock(call):
@@ -94,7 +94,7 @@ def appended(folder, number, repeats, compression, count=100):
 
     for _ in range(repeats + 1):
         ours.append(clock(by_simsens)[0])
-        recording.partial(folder / "ours.h5md").unlink()
+        result_name.partial(folder / "ours.h5md").unlink()
         raw.append(clock(by_h5py)[0])
     mine, theirs = (1e3 * statistics.median(times[1:]) / count for times in (ours, raw))
     print(
@@ -111,7 +111,7 @@ def inspected(folder, number, count):
     with io.record(path, system, every=1) as record:
         for k in range(count):
             record.frame(k, start + 1e-4 * k * drift, 0.0, 1.0)
-    path = recording.partial(path)
+    path = result_name.partial(path)
     size = path.stat().st_size
     print(f"(c) {count} frames of {number} particles: {size / 1e9:.2f} GB")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simsens import io
-from simsens.io import recording
+from simsens.io import runs
 from simsens.response.equilibrium import NotConverged
 from tests.cli.conftest import LENNARD_JONES, started
 
@@ -228,7 +228,7 @@ def test_compressions(run, tmp_path, pair, compression):
     assert run("relax", pair, *LENNARD_JONES, *options, "-q").code == 0
     with io.open(tmp_path / "made.h5md") as result:
         assert result.trajectory[-1].dtype == np.float32
-    assert recording.earlier(tmp_path / "made.h5md")["status"] == "complete"
+    assert runs.earlier(tmp_path / "made.h5md")["status"] == "complete"
 
 
 # What else is asked of a minimum

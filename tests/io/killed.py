@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from simsens import io
-from simsens.io import recording
+from simsens.io import recording, result_name, runs
 from simsens.particles.potentials import SoftSphere
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
@@ -39,6 +39,9 @@ def state(step):
 def run(path, compression):
     """Record to the end, from where an earlier run was killed; each time the same file."""
     recording.COMMIT_SECONDS, recording.STATE_SECONDS = 0.005, 0.01
+    before = runs.earlier(path)
+    if before is not None and before["status"] == "complete":
+        return  # killed before it had got its name, which it has got now
     recorder = io.resume(path, SYSTEM, every=EVERY)
     if recorder is None:
         recorder = io.record(path, SYSTEM, every=EVERY, compression=compression)
@@ -110,8 +113,8 @@ def main(folder, kills, compression):
             path.unlink()
             left = [p.name for p in Path(folder).iterdir() if p != wanted]
             assert left == [], left
-        elif recording.partial(path).exists():
-            frames += check(recording.partial(path))
+        elif result_name.partial(path).exists():
+            frames += check(result_name.partial(path))
         else:
             unopened += 1  # killed before the file had its name
     sys.stdout.write(json.dumps([killed, finished, frames, unopened]))

@@ -292,9 +292,10 @@ def test_a_missing_package_says_how_to_install_it(file, monkeypatch):
     def refuse(name):
         raise ImportError(name)
 
+    stored = io.load(file)
     monkeypatch.setattr("importlib.import_module", refuse)
     with pytest.raises(MissingPackage, match=r"pip install 'simsens\[analysis\]'"):
-        io.load(file).to_xarray()
+        stored.to_xarray()
 
 
 # Predictions

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simsens import io
-from simsens.io import recording
+from simsens.io import result_name
 
 CASES = [(d, p, u) for d in (2, 3) for p in (True, False) for u in ("reduced", "metal")]
 all_cases = pytest.mark.parametrize(("dimension", "periodic", "units"), CASES)
@@ -34,7 +34,7 @@ def result(request, tmp_path, structure_of, equilibrium_of, sensitivity_of):
                 if request.param == "recorded":
                     record.finish(equilibrium, sensitivity_of(equilibrium))
                 else:
-                    path = recording.partial(path)
+                    path = result_name.partial(path)
         frames = np.zeros((len(steps), structure.number, 3))
         for k, step in enumerate(steps):
             share = step / 12

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from simsens import io, packing, relax, sensitivity
-from simsens.io import atomic, recording
+from simsens.io import atomic, recording, result_name, runs
 from simsens.io.errors import OutputExists, UnknownFormat, UnreadableFile, UnwritableFile
 from simsens.particles.structure import InvalidStructure
 
@@ -44,7 +44,7 @@ def cut_short(path, steps=40, every=10):
     """A run that has left a partial file with a state, as one that was killed."""
     with io.record(path, SYSTEM, every=every) as record:
         relax(SYSTEM, fmax=FMAX, steps=steps, throw=False, record=record)
-    return recording.partial(path)
+    return result_name.partial(path)
 
 
 # A run that goes well
@@ -129,7 +129,7 @@ def test_the_relaxation_does_not_wait_for_the_disk(path):
         for step in range(20):
             record.frame(step, SYSTEM.structure.position, 0.0, 1.0)
         still.set()
-    with io.open(recording.partial(path)) as result:
+    with io.open(result_name.partial(path)) as result:
         assert result.trajectory.step.tolist() == [*range(20)]
 
 
@@ -185,7 +185,7 @@ def test_everybody_may_read_while_it_is_written(path):
             record.keep({"steps": np.array(step), "position": SYSTEM.structure.position})
         seen, began = 0, time.monotonic()
         while seen < 50 and time.monotonic() - began < 30:
-            with h5py.File(recording.partial(path), "r") as file:  # locks and all
+            with h5py.File(result_name.partial(path), "r") as file:  # locks and all
                 seen = len(file["particles/trajectory/position/value"])
         assert seen == 50
 
@@ -203,7 +203,16 @@ def test_a_file_system_without_hard_links(path, monkeypatch, whole):
 
 def test_nothing_to_go_on_with(path):
     assert io.resume(path, SYSTEM) is None
-    assert recording.earlier(path) is None
+    assert runs.earlier(path) is None
+
+
+def test_a_result_that_is_complete_is_not_gone_on_with(path):
+    recorded(path)
+    before = path.read_bytes()
+    with pytest.raises(OutputExists, match="is complete: there is nothing to go on with"):
+        io.resume(path, SYSTEM, every=10)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_a_run_without_a_state_begins_anew(path):
@@ -212,7 +221,7 @@ def test_a_run_without_a_state_begins_anew(path):
         record.frame(1, SYSTEM.structure.position, 1.0, 1.0)
     with io.resume(path, SYSTEM, every=1) as record:
         assert record.state is None
-    with io.open(recording.partial(path)) as result:
+    with io.open(result_name.partial(path)) as result:
         assert len(result.trajectory) == 0  # the new run writes them again
 
 
@@ -222,9 +231,9 @@ def test_a_run_that_died_before_it_got_its_name(path, monkeypatch):
     recorded(path)
     monkeypatch.undo()
     assert not path.exists()
-    assert recording.earlier(path)["status"] == "complete"
+    assert runs.earlier(path)["status"] == "complete"
     assert io.load(path).converged
-    assert not recording.partial(path).exists()
+    assert not result_name.partial(path).exists()
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
@@ -275,7 +284,7 @@ def test_a_full_disk_leaves_what_was_committed(path, monkeypatch, after, whole):
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert path.read_bytes() == before
-    assert io.load(recording.partial(path)).status == "running"
+    assert io.load(result_name.partial(path)).status == "running"
     with io.resume(path, SYSTEM, every=1) as record:
         record.finish(relax(SYSTEM, fmax=FMAX, record=record, resume=record.state))
     np.testing.assert_array_equal(io.load(path).structure.position, whole.position)
@@ -299,7 +308,7 @@ def test_a_disk_that_is_really_full(tmp_path, monkeypatch):
 
         with pytest.raises(UnwritableFile, match="No space left"):
             fill()
-        with io.open(recording.partial(path)) as result:
+        with io.open(result_name.partial(path)) as result:
             assert 10 < len(result.trajectory) < 2000
             np.testing.assert_array_equal(result.trajectory[-1], SYSTEM.structure.position)
     finally:
@@ -310,8 +319,8 @@ def test_another_process_is_writing(path):
     with io.record(path, SYSTEM, every=1) as record:
         record.frame(0, SYSTEM.structure.position, 1.0, 1.0)
         code = (
-            "import sys; from simsens.io import recording\n"
-            "try: recording.earlier(sys.argv[1])\n"
+            "import sys; from simsens.io import runs\n"
+            "try: runs.earlier(sys.argv[1])\n"
             "except OSError as error: print(type(error).__name__, error)"
         )
         done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
@@ -372,13 +381,13 @@ def test_a_result_that_cannot_be_stored_leaves_the_partial_file(path, whole):
     with pytest.raises(InvalidStructure, match="minimum cannot be stored"):
         fill()
     assert not path.exists()
-    assert io.load(recording.partial(path)).status == "running"
+    assert io.load(result_name.partial(path)).status == "running"
 
 
 def test_a_file_of_somebody_else_is_not_gone_on_with(path):
     path.write_bytes(b"not HDF5")
     with pytest.raises(UnreadableFile, match="cannot be read as HDF5"):
-        recording.earlier(path)
+        runs.earlier(path)
 
 
 def test_nothing_is_left_of_a_run_that_kept_nothing(path):
