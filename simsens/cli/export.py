@@ -41,7 +41,7 @@ def _frames(ctx: click.Context, option: click.Parameter, text: str | None) -> sl
     help="The parameter whose derivative is shown as arrows (.extxyz, .vtp).  [default: the first]",
 )  # fmt: skip
 @click.option(
-    "--scale", type=float, metavar="S", callback=options._finite,
+    "--scale", type=float, metavar="S", callback=options.finite,
     help="By which these arrows are multiplied (.extxyz).  [default: 1]",
 )  # fmt: skip
 @click.option(

@@ -161,7 +161,8 @@ def _duration(ctx: click.Context, option: click.Parameter, text: str | None) -> 
     return seconds
 
 
-def _finite(ctx: click.Context, option: click.Parameter, value: float | None) -> float | None:
+def finite(ctx: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """A check of an option: a finite number."""
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"needed a finite number; got {value}")
     return value
@@ -216,7 +217,7 @@ param = click.option(
     help="A number or setting of the potential: sigma=3.4, diameter[B]=0.6, epsilon[A,B]=1.",
 )  # fmt: skip
 fmax = click.option(
-    "--fmax", type=click.FloatRange(0, min_open=True), metavar="F", callback=_finite,
+    "--fmax", type=click.FloatRange(0, min_open=True), metavar="F", callback=finite,
     help="Largest force on any particle, in the potential's units."
     "  [default: 1e-6; 1e-10 with --sensitivity]",
 )  # fmt: skip

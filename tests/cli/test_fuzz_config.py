@@ -11,6 +11,7 @@ import pytest
 from simsens.cli import exit_codes
 from simsens.cli.main import main
 from simsens.cli.relax import command
+from tests.text_mutants import mutant
 
 GOOD = """\
 # a run
@@ -36,27 +37,6 @@ WORDS = [
     "\t", "\0", "\x1b[2J", "é", '"""', "1979-05-27", "07:32:00", "0x10", "[param]", "[[param]]",
     "param.a.b.c = 1", "fmax = ", "steps = ", ".", ",", "\\u0000", '"\\n"', "-", "_",
 ]  # fmt: skip
-
-
-def mutant(chance):
-    content = bytearray(GOOD.encode())
-    for _ in range(chance.choice([1, 1, 2, 4])):
-        at, size = chance.randrange(len(content) + 1), chance.choice([1, 2, 5, 20])
-        kind = chance.choice(["bit", "byte", "word", "word", "cut", "swap", "drop"])
-        if kind == "bit" and at < len(content):
-            content[at] ^= 1 << chance.randrange(8)
-        elif kind == "byte" and at < len(content):
-            content[at] = chance.randrange(256)
-        elif kind == "word":
-            content[at : at + chance.choice([0, 1, 3])] = chance.choice(WORDS).encode()
-        elif kind == "cut":
-            del content[at:]
-        elif kind == "drop":
-            del content[at : at + size]
-        else:
-            other = chance.randrange(len(content) + 1)
-            content[at : at + size] = content[other : other + size]
-    return bytes(content)
 
 
 def answer(path):
@@ -89,7 +69,7 @@ def test_damaged_files(tmp_path):
     chance, refused, path = random.Random(3), 0, tmp_path / "c.toml"
     began = time.perf_counter()
     for _ in range(1000):
-        path.write_bytes(mutant(chance))
+        path.write_bytes(mutant(GOOD, WORDS, chance))
         refused += isinstance(answer(path), str)
     assert time.perf_counter() - began < 60
     assert 300 < refused < 950

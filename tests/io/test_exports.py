@@ -169,7 +169,10 @@ print(json.dumps({
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ovito") is None, reason="OVITO is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("ovito") is None,
+    reason="needs OVITO: pip install ovito (half a gigabyte)",
+)
 def test_ovito_has_arrows_for_the_derivative(tmp_path):
     path = stored_result(tmp_path, dimension=2)
     stored = io.load(path)
@@ -286,7 +289,7 @@ def test_a_vtp_file_holds_every_number(tmp_path, dimension):
 
 @pytest.mark.filterwarnings("ignore")  # what VTK's own modules warn of
 def test_vtk_reads_it(tmp_path):
-    pytest.importorskip("vtkmodules")
+    pytest.importorskip("vtkmodules", reason="needs VTK: pip install vtk (half a gigabyte)")
     from vtkmodules.util.numpy_support import vtk_to_numpy
     from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 

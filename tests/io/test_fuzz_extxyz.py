@@ -11,6 +11,7 @@ from simsens import io
 from simsens.io import extxyz
 from simsens.io.errors import UnreadableFile
 from simsens.particles.structure import check
+from tests.text_mutants import mutant
 
 GOOD = {
     "plain": "3\nmade by hand\nA 0 0 0\nB 1.5 0 0\nAr 0 -2e-3 1\n",
@@ -26,30 +27,6 @@ WORDS = [
     "0x10", '"', "'", "{", "}", "=", ":", "Lattice=", "Properties=", "pbc=", "T", "F", "1e308", "0",
     "dimension=", "species:S:1:pos:R:3", "1000000000000", "NaN",
 ]  # fmt: skip
-
-
-def mutant(text, chance):
-    content = bytearray(text.encode())
-    for _ in range(chance.choice([1, 1, 2, 5])):
-        at = chance.randrange(len(content) + 1)
-        kind = chance.choice(["bit", "byte", "word", "cut", "swap", "drop", "repeat"])
-        size = chance.choice([1, 2, 5, 20])
-        if kind == "bit" and at < len(content):
-            content[at] ^= 1 << chance.randrange(8)
-        elif kind == "byte" and at < len(content):
-            content[at] = chance.randrange(256)
-        elif kind == "word":
-            content[at : at + chance.choice([0, 1, 3])] = chance.choice(WORDS).encode()
-        elif kind == "cut":
-            del content[at:]
-        elif kind == "drop":
-            del content[at : at + size]
-        elif kind == "repeat":
-            content[at:at] = content[at : at + size] * chance.choice([1, 2, 50])
-        else:
-            other = chance.randrange(len(content) + 1)
-            content[at : at + size] = content[other : other + size]
-    return bytes(content)
 
 
 def answer(path, **options):
@@ -78,7 +55,7 @@ def test_damaged_files(tmp_path):
     chance, refused, began = random.Random(7), 0, time.perf_counter()
     for number in range(1000):
         path = tmp_path / "x.extxyz"
-        path.write_bytes(mutant(chance.choice([*GOOD.values()]), chance))
+        path.write_bytes(mutant(chance.choice([*GOOD.values()]), WORDS, chance))
         for options in ({}, {"index": chance.choice([0, 1, -2])}, {"dimension": 2}):
             refused += isinstance(answer(path, **options), str)
         assert time.perf_counter() - began < 10 + number / 10, number
