@@ -136,11 +136,16 @@ class Recording:
         for row in h5md.ends(equilibrium, self._last):
             self.frame(*row)
         self._join()
+        self._commit()
         self._check()
-        simsens_group.write_provenance(self._file["simsens/provenance"], provenance or {})
-        h5md.complete(self._file, equilibrium, sensitivity, moduli, modes, status)
-        if self._file["simsens"].attrs["status"] == "complete":
-            checkpoint.remove(self._file)
+        try:
+            simsens_group.write_provenance(self._file["simsens/provenance"], provenance or {})
+            h5md.complete(self._file, equilibrium, sensitivity, moduli, modes, status)
+            if self._file["simsens"].attrs["status"] == "complete":
+                checkpoint.remove(self._file)
+        except BaseException as error:  # half a result is not committed
+            self._error = error
+            raise
         self._close()
         self._check()
         try:

@@ -70,8 +70,7 @@ class TwoCopies(QuietFile):
         except OSError:  # a file system without hard links: the copy is made anew
             self.attempt(lambda: self._copy_to(other))
             return
-        self._hidden.replace(self.name)
-        self._hidden, self._shown, self.descriptor = other, self.descriptor, self._shown
+        self.attempt(lambda: self._swap(other))
         self.attempt(self._catch_up)
 
     def release(self) -> None:
@@ -83,6 +82,15 @@ class TwoCopies(QuietFile):
 
     def _new_name(self) -> Path:
         return self.name.with_name(f".{self.name.name}.{secrets.token_hex(4)}.copy")
+
+    def _swap(self, other: Path) -> None:
+        """The hidden copy takes the name; the one that had it is known by another from now on."""
+        try:
+            self._hidden.replace(self.name)
+        except OSError:
+            other.unlink(missing_ok=True)
+            raise
+        self._hidden, self._shown, self.descriptor = other, self.descriptor, self._shown
 
     def _copy_to(self, other: Path) -> None:
         shutil.copyfile(self._hidden, other)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from simsens import io, packing, relax, sensitivity
-from simsens.io import atomic, recording, result_name, runs
+from simsens.io import atomic, recording, result_name, runs, simsens_group
 from simsens.io.errors import OutputExists, UnknownFormat, UnreadableFile, UnwritableFile
 from simsens.particles.structure import InvalidStructure
 
@@ -382,6 +382,48 @@ def test_a_result_that_cannot_be_stored_leaves_the_partial_file(path, whole):
         fill()
     assert not path.exists()
     assert io.load(result_name.partial(path)).status == "running"
+
+
+@pytest.mark.parametrize("error", [ValueError("cannot be stored"), KeyboardInterrupt()])
+def test_half_a_result_is_not_committed(path, whole, monkeypatch, error):
+    """The partial file stays that of a run, which can be read and gone on with."""
+    half = simsens_group._write_minimum
+
+    def fail(*arguments):
+        half(*arguments)
+        raise error
+
+    monkeypatch.setattr(simsens_group, "_write_minimum", fail)
+    with pytest.raises(type(error)):
+        recorded(path)
+    monkeypatch.undo()
+    stored = io.load(result_name.partial(path))
+    assert (stored.status, stored.iterations) == ("running", whole.iterations)
+    with io.resume(path, SYSTEM, every=10) as record:
+        record.finish(relax(SYSTEM, fmax=FMAX, record=record, resume=record.state))
+    np.testing.assert_array_equal(io.load(path).structure.position, whole.position)
+
+
+def test_a_name_that_cannot_be_given_is_told(path, monkeypatch):
+    """The folder was taken away in the middle: what was committed before stays."""
+
+    def fill():
+        with io.record(path, SYSTEM, every=1) as record:
+            record.frame(1, SYSTEM.structure.position, 0.0, 1.0)
+            record.keep({"steps": np.array(1), "position": SYSTEM.structure.position})
+            record._queue.put(None)
+            record._thread.join()
+            monkeypatch.setattr(Path, "replace", refuse)
+
+    def refuse(*unused):
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(UnwritableFile, match="Permission denied"):
+        fill()
+    monkeypatch.undo()
+    assert [p.name for p in path.parent.iterdir()] == [result_name.partial(path).name]
+    with io.open(result_name.partial(path)) as result:
+        assert result.trajectory.step.tolist() == [1]
 
 
 def test_a_file_of_somebody_else_is_not_gone_on_with(path):
