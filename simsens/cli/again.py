@@ -28,11 +28,6 @@ RERUN = "run simsens relax with --sensitivity"
 AGREES = 1e-5  # relative difference of two energies that are the same, one of them of float32
 
 
-def stem(path: Path) -> str:
-    """The name of a result without its end, also of one that is still being written."""
-    return path.stem.removesuffix(".partial")
-
-
 def load(path: Path) -> Stored:
     """All that the file holds; of a run that has not ended, the history by its frames.
 

@@ -12,6 +12,7 @@ import numpy as np
 from simsens import plots
 from simsens.cli import again, written
 from simsens.cli.progress import Progress
+from simsens.io import result_name
 from simsens.io.export_choices import nearest
 from simsens.io.stored import Stored
 from simsens.particles import parameters
@@ -24,7 +25,7 @@ SMALL = 1000  # unknowns, up to which all modes take no longer than some
 def draw(files: tuple[str, ...], kind: str, settings: dict[str, Any]) -> None:
     """Draw one kind of figure and write it."""
     paths = [Path(file) for file in files]
-    name = kind if kind == "sweep" else f"{again.stem(paths[0])}_{kind}"
+    name = kind if kind == "sweep" else f"{result_name.stem(paths[0])}_{kind}"
     output = settings["output"] or Path(f"{name}.png")
     written.check_output(output, settings["overwrite"])
     with Progress(settings["quiet"], verbose=False) as progress:

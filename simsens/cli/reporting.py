@@ -8,13 +8,13 @@ from typing import Any
 from simsens import plots
 from simsens.cli import again, written
 from simsens.cli.progress import Progress
-from simsens.io import atomic
+from simsens.io import atomic, result_name
 from simsens.response.elasticity import elastic_moduli
 
 
 def report(path: Path, settings: dict[str, Any]) -> None:
     """Compute what was asked for and is not stored, and write the page."""
-    output = settings["output"] or Path(f"{again.stem(path)}.html")
+    output = settings["output"] or Path(f"{result_name.stem(path)}.html")
     written.check_output(output, settings["overwrite"])
     stored, reference = again.load(path), settings["potential"]
     slope, moduli, modes, perturbed = stored.sensitivity, stored.moduli, stored.modes, None

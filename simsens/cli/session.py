@@ -9,6 +9,7 @@ import platform
 import shlex
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,17 +86,18 @@ class Signals:
         signal.SIGALRM: exit_codes.TERMINATED,  # by ``--max-time``
     }
 
-    def __init__(self, max_time: float | None = None) -> None:
+    def __init__(self, deadline: float | None = None) -> None:
         self.exit_code: int | None = None  # what the shell will be told; None before any signal
         self.save: Callable[[], None] = lambda: None  # what SIGUSR1 does
-        self._max_time, self._impatient = max_time, False
+        self._deadline, self._impatient = deadline, False
 
     def __enter__(self) -> Signals:
         heeded = [s for s in self.CODES if signal.getsignal(s) != signal.SIG_IGN]
         self._before: dict[Any, Any] = {s: signal.signal(s, self._note) for s in heeded}
         self._before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: self.save())
-        if self._max_time is not None:
-            signal.setitimer(signal.ITIMER_REAL, self._max_time)
+        if self._deadline is not None:  # of ``time.monotonic``
+            left = max(self._deadline - time.monotonic(), 1e-3)
+            signal.setitimer(signal.ITIMER_REAL, left)
         return self
 
     def __exit__(self, *unused: object) -> None:

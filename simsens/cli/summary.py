@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from simsens.cli import wording
+from simsens.cli.found import Found
 from simsens.cli.wording import few
 from simsens.particles.system import System
-from simsens.response.elasticity import ElasticModuli
-from simsens.response.equilibrium import Equilibrium
-from simsens.response.modes import NormalModes
 from simsens.response.sensitivity import Sensitivity
 
 
@@ -37,14 +35,12 @@ def describe(system: System, origin: str) -> list[tuple[str, str]]:
 def lines(
     system: System,
     origin: str,
-    equilibrium: Equilibrium,
-    slope: Sensitivity | None,
-    moduli: ElasticModuli | None,
-    modes: NormalModes | None,
+    found: Found,
     files: list[Path],
     seconds: float,
 ) -> list[tuple[str, str]]:
     """The summary: label and text of each line."""
+    equilibrium, slope, moduli, modes, *_ = found
     verdict = "converged" if equilibrium.converged else "NOT CONVERGED"
     shown = describe(system, origin)
     shown += [
@@ -87,14 +83,9 @@ def _ranges(slope: Sensitivity) -> list[str]:
     return found
 
 
-def as_json(
-    equilibrium: Equilibrium,
-    slope: Sensitivity | None,
-    moduli: ElasticModuli | None,
-    modes: NormalModes | None,
-    files: list[Path],
-) -> str:
+def as_json(found: Found, files: list[Path]) -> str:
     """Everything but the arrays over particles; numbers that are not finite become null."""
+    equilibrium, slope, moduli, modes, *_ = found
     result: dict[str, Any] = {
         "converged": equilibrium.converged,
         "criterion": equilibrium.criterion,

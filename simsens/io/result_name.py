@@ -29,3 +29,13 @@ def partial(path: str | os.PathLike[str]) -> Path:
     """
     place = Path(path)
     return place.with_name(f"{place.stem}.partial{place.suffix}")
+
+
+def stem(path: str | os.PathLike[str]) -> str:
+    """The name without its end, of a run that has not ended as well.
+
+    Example:
+        >>> stem("run.h5md"), stem("run.partial.h5md")
+        ('run', 'run')
+    """
+    return Path(path).stem.removesuffix(".partial")

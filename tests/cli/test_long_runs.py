@@ -211,6 +211,18 @@ def test_one_that_fails_does_not_keep_the_others(run, three):
     assert seen.err.splitlines()[-1] == "simsens: 1 of 3 failed: b.extxyz"
 
 
+def test_the_time_is_that_of_all(xyz, tmp_path):
+    """What is left of it goes to the next, and nobody comes after the one it ran out in."""
+    for name in ("a", "b", "c"):
+        xyz(CHAIN, "dimension=2", name=f"{name}.extxyz")
+    what = [word for word in SLOW if word != "made.extxyz"]
+    several = ["a.extxyz", "b.extxyz", "c.extxyz", "--max-time", "3s"]
+    process = started(tmp_path, *what, *several)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err
+    assert sorted(p.name for p in tmp_path.glob("*.h5md")) == ["a.h5md"]
+
+
 def test_what_several_cannot_share(refused, three, run, tmp_path):
     both = ["a.extxyz", "c.extxyz", *LENNARD_JONES]
     both = [tmp_path / word if word.endswith("xyz") else word for word in both]
