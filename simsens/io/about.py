@@ -26,7 +26,7 @@ def facts(root: h5py.Group) -> dict[str, Any]:
     counts = np.bincount(guarded.numbers(still, "species", shape[:1], "i"), minlength=len(names))
     keys = guarded.texts(root, "theta/name", (None,))
     values = guarded.numbers(root, "theta/value", (len(keys),)).tolist()
-    steps = guarded.rows(root.file, trajectory_group.GROWING[0], (None,), "iu")
+    steps = guarded.rows(root.file, trajectory_group.STEP, (None,), "iu")
     found: dict[str, Any] = {
         "status": guarded.attribute(root, "status"),
         "schema_version": guarded.attribute(root, "schema_version"),

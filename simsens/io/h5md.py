@@ -29,6 +29,9 @@ from simsens.particles import system as systems
 from simsens.particles.structure import InvalidStructure, Structure, check
 from simsens.version import __version__
 
+Row = tuple[int, Any, float, float, Any]
+"""A frame: step, position, energy, largest force, and its box where that is another."""
+
 if TYPE_CHECKING:
     from simsens.particles.system import System
     from simsens.response.elasticity import ElasticModuli
@@ -116,23 +119,25 @@ def complete(
     root.attrs[digest.NAME] = digest.digest(root)
 
 
-def ends(equilibrium: Equilibrium, written: int = -1) -> list[tuple[int, Any, float, float]]:
+def ends(equilibrium: Equilibrium, written: int = -1) -> list[Row]:
     """The start and the minimum, as far as they come after the step that was written last."""
     last = equilibrium.iterations
-    rows = [(last, equilibrium.position, float(equilibrium.energy), float(equilibrium.max_force))]
+    energy, force = float(equilibrium.energy), float(equilibrium.max_force)
+    rows = [(last, equilibrium.position, energy, force, None)]
     if written < 0 < last:
-        rows.insert(0, (0, equilibrium.start, *_at_start(equilibrium)))
+        rows.insert(0, (0, equilibrium.start, *_at_start(equilibrium), None))
     return [row for row in rows if row[0] > written]
 
 
-def stacked(rows: list[tuple[int, Any, float, float]]) -> Frames:
-    """Frames of ``(step, position, energy, max_force)`` each."""
-    step, position, energy, max_force = zip(*rows)
+def stacked(rows: list[Row]) -> Frames:
+    """Frames of ``(step, position, energy, max_force, box)`` each."""
+    step, position, energy, max_force, box = zip(*rows)
     return Frames(
         np.array(step, np.int64),
         position,
         np.array(energy, float),
         np.array(max_force, float),
+        box,
     )
 
 

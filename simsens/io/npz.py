@@ -52,6 +52,9 @@ def _add_trajectory(
     for name, values in frame_blocks.numbers(result).items():
         chosen = values[np.array(frames)]
         _add(archive, f"trajectory/{name}", chosen.shape, chosen.dtype, [chosen])
+    if result.trajectory.box is not None:
+        box = result.trajectory.box[np.array(frames)]
+        _add(archive, "trajectory/box", box.shape, box.dtype, [box])
     shape = (len(frames), *np.shape(stored.structure.position))
     positions = (block.astype(float) for _, block in frame_blocks.blocks(result, frames))
     _add(archive, "trajectory/position", shape, np.dtype(float), positions)

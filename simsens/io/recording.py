@@ -25,7 +25,7 @@ from simsens.io.errors import UnwritableFile
 from simsens.io.opened import told
 from simsens.io.result_name import partial
 from simsens.io.two_copies import TwoCopies
-from simsens.particles.structure import Structure
+from simsens.particles.structure import Structure, check
 
 if TYPE_CHECKING:
     from simsens.response.elasticity import ElasticModuli
@@ -62,7 +62,7 @@ class Recording:
             raise
         if resumed:
             self.state = checkpoint.read(self._file)
-        steps = self._file[trajectory_group.GROWING[0]]
+        steps = self._file[trajectory_group.STEP]
         self._last = int(steps[-1]) if len(steps) else -1
         frame = structure.number * 24
         self._at_once = max(1, min(256, AT_ONCE_BYTES // max(frame, 1)))
@@ -76,16 +76,31 @@ class Recording:
 
     # What the relaxation calls.
 
-    def frame(self, step: int, position: Any, energy: float, max_force: float) -> None:
+    def frame(
+        self, step: int, position: Any, energy: float, max_force: float, box: Any = None
+    ) -> None:
         """Take a frame.
+
+        Args:
+            step: larger than that of the frame before.
+            position: ``[particle, dimension]``, not wrapped into the box.
+            energy: the potential energy.
+            max_force: the largest force on a free particle.
+            box: of this frame, as of ``Structure``, where it differs from the system's, in a
+                script that deforms it.
 
         Raises:
             UnwritableFile: the disk is full, or fails.
+            InvalidStructure: a box of another shape, or for a system that has none.
         """
         self._check()
+        if box is not None:
+            deformed = self._structure.with_box(box)
+            check(deformed)
+            box = deformed.box
         self.worth |= step > 0
         self._last = step
-        self._queue.put((step, position, energy, max_force))
+        self._queue.put((step, position, energy, max_force, box))
 
     def due(self) -> bool:
         """Whether a state is wanted: one is every few seconds, and when ``ask`` was called.
@@ -225,7 +240,7 @@ class Recording:
         self._file["simsens"].attrs["n_committed"] = trajectory_group.count(self._file)
         self._file.close()
         if self._error is None:
-            self._copies.commit()
+            self._copies.commit(last=True)
         self._copies.release()
 
     def _check(self) -> None:
@@ -264,7 +279,7 @@ def _rewind(file: h5py.File, every: int) -> None:
             del root[name]
     root.attrs["status"] = "running"
     root.attrs.pop("digest", None)  # which is of a run that has ended
-    steps = file[trajectory_group.GROWING[0]][:]
+    steps = file[trajectory_group.STEP][:]
     # Those up to the state, at the run's own beat; the last one of a run that ended is off it.
     good = (steps <= step) & (steps % every == 0 if every else steps == 0)
     trajectory_group.truncate(file, len(good) if good.all() else int(np.argmin(good)))

@@ -140,4 +140,5 @@ def earlier(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         facts["status"] = str(guarded.attribute(root, "status"))
     if found == place and facts["status"] == "complete":
         atomic.rename(place, target)
+        two_copies.remove_left(place)
     return facts

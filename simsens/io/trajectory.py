@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import h5py
@@ -23,7 +24,7 @@ class Trajectory:
     def __init__(self, file: h5py.File, structure: Structure) -> None:
         self._file, self._structure = file, structure
         shape = (None, structure.number, 3)
-        self._position = guarded.rows(file, trajectory_group.GROWING[2], shape)
+        self._position = guarded.rows(file, trajectory_group.POSITION, shape)
         root = guarded.group(file, "simsens")
         committed = guarded.attribute(root, "n_committed")
         if type(committed) is not int or not 0 <= committed <= len(self._position):
@@ -64,8 +65,9 @@ class Trajectory:
             return self._position[which % self._count, :, :dimension]
 
     def structure(self, frame: int) -> Structure:
-        """A frame with species, box and boundary."""
-        return self._structure.with_position(self[frame].astype(float))
+        """A frame with species, its box, and boundary."""
+        found = self._structure.with_position(self[frame].astype(float))
+        return found if self.box is None else found.with_box(self.box[frame])
 
     def particle(self, index: int) -> np.ndarray:
         """Where a particle was, ``[frame, dimension]``.
@@ -84,22 +86,35 @@ class Trajectory:
     @property
     def step(self) -> np.ndarray:
         """``[frame]`` the step of the optimiser."""
-        return self._numbers(0, "iu")
+        return self._numbers(trajectory_group.STEP, "iu")
 
     @property
     def energy(self) -> np.ndarray:
         """``[frame]`` the potential energy."""
-        return self._numbers(5)
+        return self._numbers(trajectory_group.ENERGY)
 
     @property
     def max_force(self) -> np.ndarray:
         """``[frame]`` the largest force on a free particle."""
-        return self._numbers(6)
+        return self._numbers(trajectory_group.MAX_FORCE)
 
-    def _numbers(self, which: int, kinds: str = "f") -> np.ndarray:
-        name = trajectory_group.GROWING[which]
+    @cached_property
+    def box(self) -> np.ndarray | None:
+        """``[frame, dimension, dimension]`` edge vectors as rows; ``None`` if none is periodic."""
+        if self._structure.box is None or not any(self._structure.boundary):
+            return None
+        dimension = self._structure.dimension
+        edges = self._numbers(trajectory_group.EDGES, shape=(3, 3))[:, :dimension, :dimension]
+        volume = np.abs(np.linalg.det(edges))
+        flat = ~((volume > 0) & np.isfinite(volume))
+        if flat.any():
+            with opened.told(self._file.filename):
+                raise guarded.Refused(f"the box of frame {np.argmax(flat)} has no volume")
+        return np.ascontiguousarray(edges)
+
+    def _numbers(self, name: str, kinds: str = "f", shape: tuple[int, ...] = ()) -> np.ndarray:
         with opened.told(self._file.filename):
-            rows = guarded.rows(self._file, name, (None,), kinds, whole=True)
+            rows = guarded.rows(self._file, name, (None, *shape), kinds, whole=True)
             if len(rows) < self._count:
                 raise guarded.Refused(f"{name} has {len(rows)} of {self._count} frames")
             return np.asarray(rows[: self._count])

@@ -24,21 +24,17 @@ import h5py
 import numpy as np
 
 from simsens.io import elements, filters, planar
+from simsens.io.chunks import fill
 from simsens.particles.structure import Structure
 
 TEXT = h5py.string_dtype()
 PARTICLES = 1024  # of a chunk
 ROWS = 256  # of a chunk of what is a number a frame
 PARTICLE_GROUP, OBSERVABLES = "particles/trajectory", "observables/trajectory"
-GROWING = (
-    f"{PARTICLE_GROUP}/position/step",
-    f"{PARTICLE_GROUP}/position/time",
-    f"{PARTICLE_GROUP}/position/value",
-    f"{PARTICLE_GROUP}/box/edges/value",
-    f"{PARTICLE_GROUP}/species/value",
-    f"{OBSERVABLES}/potential_energy/value",
-    f"{OBSERVABLES}/max_force/value",
-)
+STEP, TIME, POSITION = (f"{PARTICLE_GROUP}/position/{name}" for name in ("step", "time", "value"))
+EDGES, SPECIES = f"{PARTICLE_GROUP}/box/edges/value", f"{PARTICLE_GROUP}/species/value"
+ENERGY, MAX_FORCE = f"{OBSERVABLES}/potential_energy/value", f"{OBSERVABLES}/max_force/value"
+GROWING = (STEP, TIME, POSITION, EDGES, SPECIES, ENERGY, MAX_FORCE)
 
 
 @dataclass(frozen=True)
@@ -50,12 +46,14 @@ class Frames:
         position: of each frame, ``[particle, dimension]``, not wrapped into the box.
         energy: ``[frame]`` potential energy, of all particles.
         max_force: ``[frame]`` the largest force on a free particle.
+        box: of each frame, its edge vectors as rows, or ``None`` for those of the structure.
     """
 
     step: np.ndarray
     position: Sequence[Any]
     energy: np.ndarray
     max_force: np.ndarray
+    box: Sequence[Any]
 
 
 def create(
@@ -102,30 +100,25 @@ def create(
     _set_unit(_element(measured, "max_force", position, (), "f8"), unit.get("force"))
 
 
-def append(file: h5py.File, structure: Structure, frames: Frames) -> int:
-    """Write frames behind those there are; returns how many there are then."""
+def append(file: h5py.File, structure: Structure, frames: Frames) -> None:
+    """Write frames behind those there are."""
     if not len(frames.step):
-        return count(file)
-    first = count(file)
+        return
+    growing = {name: file[name] for name in GROWING}
+    position, species = growing[POSITION], growing[SPECIES]
+    first = min(len(dataset) for dataset in growing.values())
     last = first + len(frames.step)
-    lifted = np.zeros((last - first, structure.number, 3))
-    for row, position in zip(lifted, frames.position):
-        row[:, : structure.dimension] = position
-    number = np.array(elements.numbers(structure.species_names))[np.asarray(structure.species)]
-    rows = (
-        frames.step,
-        frames.step,
-        lifted,
-        np.broadcast_to(_edges(structure), (last - first, 3, 3)),
-        np.broadcast_to(number, (last - first, len(number))),
-        frames.energy,
-        frames.max_force,
-    )
-    for name, values in zip(GROWING, rows):
-        dataset = file[name]
+    for dataset in growing.values():
         dataset.resize(last, axis=0)
-        dataset[first:last] = values
-    return last
+    growing[STEP][first:last] = growing[TIME][first:last] = frames.step
+    growing[EDGES][first:last] = [_edges(structure, box) for box in frames.box]
+    growing[ENERGY][first:last], growing[MAX_FORCE][first:last] = frames.energy, frames.max_force
+    number = np.array(elements.numbers(structure.species_names))[np.asarray(structure.species)]
+    fill(species, range(first, last), number.astype(species.dtype))
+    lifted = np.zeros((structure.number, 3), position.dtype)
+    for row, values in enumerate(frames.position, first):
+        lifted[:, : structure.dimension] = values
+        fill(position, [row], lifted)
 
 
 def count(file: h5py.File) -> int:
@@ -139,11 +132,11 @@ def truncate(file: h5py.File, frames: int) -> None:
         file[name].resize(frames, axis=0)
 
 
-def _edges(structure: Structure) -> np.ndarray:
+def _edges(structure: Structure, box: Any) -> np.ndarray:
     """Edge vectors as rows; zero where nothing is periodic, or readers would see a crystal."""
     if structure.box is None or not any(structure.boundary):
         return np.zeros((3, 3))
-    return planar.lift_box(np.asarray(structure.box, float))
+    return planar.lift_box(np.asarray(structure.box if box is None else box, float))
 
 
 def _growing(

@@ -39,9 +39,7 @@ class TwoCopies(QuietFile):
     def __init__(self, name: Path) -> None:
         self.name, self._lock = name, lock(name)
         self._written: list[tuple[int, int]] = []
-        for kind in ("copy", "tmp"):  # left by processes that were killed
-            for left in name.parent.glob(f".{glob.escape(name.name)}.*.{kind}"):
-                left.unlink(missing_ok=True)
+        remove_left(name)
         self._hidden = self._new_name()
         try:
             shutil.copyfile(name, self._hidden)
@@ -59,8 +57,12 @@ class TwoCopies(QuietFile):
         self._written.append((start, size))
         return size
 
-    def commit(self) -> None:
-        """Let everybody see what HDF5 has flushed; nothing if a write has failed."""
+    def commit(self, last: bool = False) -> None:
+        """Let everybody see what HDF5 has flushed; nothing if a write has failed.
+
+        Args:
+            last: nothing will be written any more, so that the other copy can stay behind.
+        """
         self.settle()
         if self.error is not None:
             return
@@ -71,7 +73,8 @@ class TwoCopies(QuietFile):
             self.attempt(lambda: self._copy_to(other))
             return
         self.attempt(lambda: self._swap(other))
-        self.attempt(self._catch_up)
+        if not last:
+            self.attempt(self._catch_up)
 
     def release(self) -> None:
         """Remove the copy that was worked on and let others at the file."""
@@ -135,6 +138,13 @@ def _copy(source: int, target: int, start: int, end: int) -> None:
         if not done:  # the file ends here
             return
         start += done
+
+
+def remove_left(name: Path) -> None:
+    """Remove what processes that were killed have left beside a file."""
+    for kind in ("copy", "tmp"):
+        for left in name.parent.glob(f".{glob.escape(name.name)}.*.{kind}"):
+            left.unlink(missing_ok=True)
 
 
 def lock(name: Path) -> int:

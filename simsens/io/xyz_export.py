@@ -75,7 +75,7 @@ def _write_minimum(stored: Stored, path: Path, choices: Choices) -> None:
 def _write_trajectory(stored: Stored, result: ResultFile, path: Path, choices: Choices) -> None:
     frames = frame_blocks.chosen_frames(result, choices.frames)
     numbers, facts = frame_blocks.numbers(result), _facts(stored)
-    columns = _species(stored.structure)
+    columns, box = _species(stored.structure), result.trajectory.box
     with (
         atomic.replacing(path, choices.overwrite) as temporary,
         temporary.open("x", encoding="utf-8") as stream,
@@ -84,6 +84,7 @@ def _write_trajectory(stored: Stored, result: ResultFile, path: Path, choices: C
             for frame, position in zip(part, positions):
                 there = {name: values[frame].item() for name, values in numbers.items()}
                 at = stored.structure.with_position(position.astype(float))
+                at = at if box is None else at.with_box(box[frame])
                 _write_frame(stream, at, columns, {**there, **facts})
 
 

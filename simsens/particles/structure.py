@@ -95,6 +95,16 @@ class Structure:
         """The same particles elsewhere."""
         return replace(self, position=position)
 
+    def with_box(self, box: Any) -> Structure:
+        """The same particles in another box: a length, lengths, or edge vectors as rows.
+
+        Raises:
+            InvalidStructure: there is no box to replace, or the new one does not fit.
+        """
+        if self.box is None:
+            raise InvalidStructure("a structure in free space has no box that could be another")
+        return replace(self, box=box)
+
     def with_fixed(self, fixed: Any) -> Structure:
         """The same structure with these particles (indices or a mask) held in place."""
         mask = None if fixed is None else _mask(np.asarray(fixed), self.number)

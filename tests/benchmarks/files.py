@@ -67,7 +67,7 @@ def beside(folder, number, repeats, compression):
     )
 
 
-def appended(folder, number, repeats, compression, count=100):
+def appended(folder, number, repeats, compression, count=2000):
     """(b) Milliseconds a frame: ours until all is committed, and raw h5py until it is closed."""
     system = disks(number)
     frames = np.random.default_rng(0).uniform(0, 100, (count, number, 2))
@@ -86,7 +86,7 @@ def appended(folder, number, repeats, compression, count=100):
             value = file.create_dataset(
                 "value", (0, number, 3), "f8", maxshape=(None, number, 3),
                 chunks=(1, min(1024, number), 3),
-                **({} if compression == "none" else filters.options(compression)),
+                **filters.options(compression),
             )  # fmt: skip
             for k in range(count):
                 value.resize(k + 1, axis=0)

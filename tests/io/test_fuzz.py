@@ -23,7 +23,8 @@ def recorded(path, equilibrium, sensitivity, compression):
     system, state = equilibrium.system, {"steps": np.array(4), "position": equilibrium.start}
     with quiet_file.writing(path) as file:
         h5md.begin(file, system, equilibrium.start, "reduced", {"config": "seed = 7"}, compression)
-        rows = [(k, np.asarray(equilibrium.start) + 0.01 * k, 1 / (k + 1), 1.0) for k in range(5)]
+        start = np.asarray(equilibrium.start)
+        rows = [(k, start + 0.01 * k, 1 / (k + 1), 1.0, None) for k in range(5)]
         rows += h5md.ends(equilibrium, 4)
         trajectory_group.append(file, system.structure, h5md.stacked(rows))
         checkpoint.write(file, {**state, "history": np.ones((5, 3))})

@@ -278,7 +278,7 @@ def bombs(folder, whole):
         "one piece unpacks to 3 GB": pieces(start, (8, 3), (8, 3), content=packed),
         "one large piece unpacks to 3 GB": pieces(start, (2**22, 3), (2**22, 3), content=packed),
         "large pieces": put(start, np.zeros((8, 3)), chunks=(8, 3), maxshape=(None, 3)),
-        "frames": pieces(trajectory_group.GROWING[2], (2**20, 8, 3), (2**12, 8, 3)),
+        "frames": pieces(trajectory_group.POSITION, (2**20, 8, 3), (2**12, 8, 3)),
         "history": pieces("simsens/history/relax", (2**24, 3), (2**15, 3)),
         "huge chunk": put(start, shape=(8, 3), dtype="f8", chunks=(2**26, 3), maxshape=(None, 3)),
         "modes": pieces("simsens/modes/mode", (8, 3, 2**22), (8, 3, 2**12)),
@@ -564,8 +564,8 @@ def test_attributes_that_cannot_be(changed, place, value, word):
         ("simsens/structure/species_names", ["A", "A"], "twice"),
         ("simsens/sensitivity/parameter", ["epsilon"] * 3, "twice"),
         ("simsens/potential/diameter/key", ["A", "A"], "twice"),
-        (trajectory_group.GROWING[0], np.zeros(1, int), "frames"),
-        (trajectory_group.GROWING[5], np.zeros(1), "frames"),
+        (trajectory_group.STEP, np.zeros(1, int), "frames"),
+        (trajectory_group.ENERGY, np.zeros(1), "frames"),
     ],
 )
 def test_values_that_cannot_be(changed, name, value, word):
@@ -574,7 +574,7 @@ def test_values_that_cannot_be(changed, name, value, word):
 
 
 def test_a_frame_that_is_not_finite_is_no_structure(changed):
-    path = changed(lambda f: f[trajectory_group.GROWING[2]].__setitem__((0, 3), np.nan))
+    path = changed(lambda f: f[trajectory_group.POSITION].__setitem__((0, 3), np.nan))
     assert "finite" in refusal(path, lambda p: io.read(p, index=0))
     assert io.read(path).number == 8
 
@@ -703,7 +703,7 @@ def test_a_structure_is_read_though_the_derivatives_are_damaged(changed, whole):
 
 def test_pieces_that_are_missing_or_too_short(whole, tmp_path):
     """HDF5 reads zeros there, or what stands in memory."""
-    name = trajectory_group.GROWING[2]
+    name = trajectory_group.POSITION
     for make in (
         lambda there: there.resize(3, axis=0),
         lambda there: there.id.write_direct_chunk((0, 0, 0), bytes(10), filter_mask=3),

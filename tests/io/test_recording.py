@@ -231,7 +231,10 @@ def test_a_run_that_died_before_it_got_its_name(path, monkeypatch):
     recorded(path)
     monkeypatch.undo()
     assert not path.exists()
+    copy = path.with_name(f".{result_name.partial(path).name}.0123abcd.copy")
+    copy.touch()  # which it had not removed either
     assert runs.earlier(path)["status"] == "complete"
+    assert not copy.exists()
     assert io.load(path).converged
     assert not result_name.partial(path).exists()
 
