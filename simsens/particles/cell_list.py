@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from jax import lax
 WORD = 32  # members of a cell that one word tells of
 TINY_TABLE = 64  # cells, at least
 FEW_SPECIES = 4
+DIGITS = np.array([1, 1 << 10, 1 << 20], np.int32)  # of whole numbers of edges packed in one word
 
 
 class Filled(NamedTuple):
@@ -109,12 +111,14 @@ def fill(
     # Several programs: in one, each stage would be computed anew wherever the next reads it.
     many, dimension = np.ndim(position) == 3, position.shape[-1]
     parts = tuple((cell, begin) for cell in stencil for begin in range(0, capacity, WORD))
-    sort = _program(_sort, many, boundary=boundary, parts=parts)
-    cells, by_cell = sort(position, species, box, reach)
-    near = _program(_near, many, parts=parts, width=min(capacity, WORD))
+    grid, by_cell = _program(_sort, many, boundary=boundary)(position, species, box, reach)
+    cells = _program(_around, many, boundary=boundary, parts=parts)(grid, box)
+    width = min(capacity, WORD)
+    near = _program(_near, many, parts=parts, width=width)
     words = near(cells, by_cell, species, reach)
     before, part, filled, longest = _program(_shares, many, slots=slots)(words)
-    index, edges, far = _program(_rows, many)(cells, by_cell, words, before, part, filled)
+    rows = _program(_rows, many, width=width)
+    index, edges, far = rows(cells, by_cell, words, before, part, filled)
     shift = _program(_unpacked, many, dimension=dimension)(edges)
     return Filled(index, shift, filled, cells.members, longest, far)
 
@@ -125,15 +129,36 @@ def _program(stage: Callable[..., Any], many: bool, **static: Any) -> Callable[.
     return jax.jit(jax.vmap(stage) if many else stage)
 
 
+class _Grid(NamedTuple):
+    """The cells.
+
+    Attributes:
+        cell: ``[dimension, particle]`` the coordinates of each particle's cell.
+        count: ``[dimension]`` how many there are along each axis.
+        stride: ``[dimension]`` what a coordinate counts in the name of a cell.
+        begin: ``[cell + 1]`` the place of its first particle.
+        wrapped: ``[dimension, particle]`` positions in the home box.
+    """
+
+    cell: Any
+    count: Any
+    stride: Any
+    begin: Any
+    wrapped: Any
+
+
 class _Cells(NamedTuple):
     """The cells around each particle, a part of 32 members at a time.
 
+    The parts come first, so that what is done for each of them runs along the particles.
+
     Attributes:
-        first: ``[particle, part]`` the place of the first member.
-        count: ``[particle, part]`` how many there are from there on.
-        edges: ``[particle, part, dimension]`` the edges to the image of the cell.
-        origin: ``[particle, part, dimension]`` what to add to a member to get the vector to it.
+        first: ``[part, particle]`` the place of the first member.
+        count: ``[part, particle]`` how many there are from there on.
+        edges: ``[part, particle]`` the edges to the image of the cell, packed.
+        origin: of each dimension, ``[part, particle]`` what makes a member the vector to it.
         members: the most that a cell holds.
+        away: the most edges along one axis.
     """
 
     first: Any
@@ -141,6 +166,7 @@ class _Cells(NamedTuple):
     edges: Any
     origin: Any
     members: Any
+    away: Any
 
 
 class _Sorted(NamedTuple):
@@ -162,8 +188,8 @@ class _Sorted(NamedTuple):
 
 
 def _sort(
-    position: Any, species: Any, box: Any, reach: Any, boundary: tuple[bool, ...], parts: Any
-) -> tuple[_Cells, _Sorted]:
+    position: Any, species: Any, box: Any, reach: Any, boundary: tuple[bool, ...]
+) -> tuple[_Grid, _Sorted]:
     number, dimension = position.shape
     longest = jnp.max(reach)
     periodic = np.array(boundary)
@@ -186,22 +212,43 @@ def _sort(
     cell = jnp.clip((inside * shape).astype(jnp.int32), 0, count - 1)
     name = jnp.sum(cell * stride, axis=1)
     order = _order(name, table)
-    begin = jnp.searchsorted(name[order], jnp.arange(table + 1, dtype=jnp.int32))
-    begin = begin.astype(jnp.int32)
+    begin = jnp.cumsum(jnp.zeros(table + 1, jnp.int32).at[name + 1].add(1), dtype=jnp.int32)
     place = jnp.zeros(number, jnp.int32).at[order].set(np.arange(number, dtype=np.int32))
     wrapped = position - wraps @ box
     by_cell = _Sorted(order, place, wrapped[order], species[order], wraps.astype(jnp.int32))
 
-    around = cell[:, None] + np.array([step for step, _ in parts], np.int32)
+    return _Grid(cell.T, count, stride, begin, wrapped.T), by_cell
+
+
+def _around(grid: _Grid, box: Any, boundary: tuple[bool, ...], parts: Any) -> _Cells:
+    dtype = grid.wrapped.dtype
+    axes: list[dict[int, Any]] = [{} for _ in boundary]
+    away = jnp.zeros((), jnp.int32)
     # In whole numbers: 55 / 55 by way of a reciprocal falls short of one, and loses the last image.
-    edges = jnp.where(periodic, around // count, 0).astype(jnp.int32)
-    around = around - edges * count
-    there = jnp.all((around >= 0) & (around < count), axis=-1)
-    name = jnp.where(there, jnp.sum(around * stride, axis=-1), 0)
-    first, skipped = begin[name], np.array([skip for _, skip in parts], np.int32)
-    held = jnp.where(there, begin[name + 1] - first, 0)
-    origin = edges.astype(position.dtype) @ box - wrapped[:, None]
-    return _Cells(first + skipped, held - skipped, edges, origin, jnp.max(held)), by_cell
+    # Few are divided: dividing is slow, and a stencil has few steps along an axis.
+    for k, (axis, count) in enumerate(zip(axes, grid.count)):
+        for step in sorted({step[k] for step, _ in parts}):
+            around = grid.cell[k] + step
+            over = around // count if boundary[k] else jnp.zeros_like(around)
+            around = around - over * count
+            there = (around >= 0) & (around < count)
+            across = [over.astype(dtype) * edge for edge in box[k]]
+            axis[step] = there, around * grid.stride[k], over * DIGITS[k], across
+            away = jnp.maximum(away, jnp.max(jnp.abs(over)))
+    rows = zip(*(_part(axes, grid, step, skip) for step, skip in parts))
+    first, held, edges, *origin = (jnp.stack(row) for row in rows)
+    return _Cells(first, held, edges, origin, jnp.max(held), away)
+
+
+def _part(axes: Any, grid: _Grid, step: Any, skip: int) -> tuple[Any, ...]:
+    """One of the cells around each particle, from what is known along the axes."""
+    there, name, edges, across = zip(*(axis[along] for axis, along in zip(axes, step)))
+    here = functools.reduce(operator.and_, there)
+    cell = jnp.where(here, sum(name), 0)
+    first = grid.begin[cell]
+    held = jnp.where(here, grid.begin[cell + 1] - first, 0)
+    origin = [sum(shifts) - at for shifts, at in zip(zip(*across), grid.wrapped)]
+    return first + skip, held - skip, sum(edges), *origin
 
 
 def _order(name: Any, names: int) -> Any:
@@ -218,75 +265,81 @@ def _order(name: Any, names: int) -> Any:
 
 
 def _near(cells: _Cells, by_cell: _Sorted, species: Any, reach: Any, parts: Any, width: int) -> Any:
-    """Words ``[particle, part]``: bit b tells whether the b-th member is a neighbour."""
+    """Words ``[part, particle]``: bit b tells whether the b-th member is a neighbour."""
     number = len(species)
     # The members come first, so that the sum over them runs along the particles.
     bit = np.arange(width, dtype=np.int32)[:, None, None]
     at = jnp.clip(cells.first + bit, 0, number - 1)
     squared: Any = 0
     for k in range(by_cell.position.shape[1]):
-        squared = squared + (by_cell.position[:, k][at] + cells.origin[..., k]) ** 2
+        squared = squared + (by_cell.position[:, k][at] + cells.origin[k]) ** 2
     closer = _closer(squared, reach * reach, species, by_cell.species, at)
     near = closer & (bit < cells.count)
     words = jnp.where(near, np.uint32(1) << bit.astype(np.uint32), np.uint32(0))
     word = jnp.sum(words, axis=0, dtype=jnp.uint32)
     for part, (step, _) in enumerate(parts):
         if not any(step):  # its own cell: take out the particle itself
-            own = by_cell.place - cells.first[:, part]
+            own = by_cell.place - cells.first[part]
             inside = (own >= 0) & (own < WORD)
             itself = jnp.uint32(1) << jnp.where(inside, own, 0).astype(jnp.uint32)
-            others = jnp.where(inside, word[:, part] & ~itself, word[:, part])
-            word = word.at[:, part].set(others)
+            others = jnp.where(inside, word[part] & ~itself, word[part])
+            word = word.at[part].set(others)
     return word
 
 
 def _closer(squared: Any, square: Any, species: Any, sorted_species: Any, at: Any) -> Any:
     """Whether a squared distance is below the square for both species."""
     if len(square) > FEW_SPECIES:
-        own = (species * len(sorted_species))[:, None]
+        own = species * len(sorted_species)
         return squared < square[:, sorted_species].reshape(-1)[own + at]
     # Comparing with all and choosing by the other's species is faster than a look-up.
-    limit = square[species][:, :, None]
-    closer = squared < limit[:, 0]
+    limit = square.T[:, species]
+    closer = squared < limit[0]
     if len(square) > 1:
         theirs = sorted_species[at]
         for k in range(1, len(square)):
-            closer = jnp.where(theirs == k, squared < limit[:, k], closer)
+            closer = jnp.where(theirs == k, squared < limit[k], closer)
     return closer
 
 
 def _shares(words: Any, slots: int) -> tuple[Any, ...]:
     """Neighbours before each part, the part each slot belongs to, which slots are filled."""
-    have = lax.population_count(words).astype(jnp.int32)
-    upto = jnp.cumsum(have, axis=1)
     slot = np.arange(slots, dtype=np.int32)
-    # Counting the parts that are complete before a slot is five times faster than halving.
-    part = jnp.sum(upto[:, :, None] <= slot, axis=1, dtype=jnp.int32)
-    filled = slot < upto[:, -1:]
-    return upto - have, jnp.minimum(part, words.shape[1] - 1), filled, jnp.max(upto[:, -1])
+    upto, before = jnp.zeros_like(words[0], jnp.int32), []
+    part: Any = 0
+    for have in lax.population_count(words).astype(jnp.int32):
+        before.append(upto)
+        upto = upto + have
+        # Counting the parts that are complete before a slot is five times faster than halving.
+        part = part + (upto[:, None] <= slot).astype(jnp.int32)
+    filled = slot < upto[:, None]
+    part = jnp.minimum(part, len(words) - 1)
+    return jnp.stack(before, axis=1), part, filled, jnp.max(upto)
 
 
 def _rows(
-    cells: _Cells, by_cell: _Sorted, words: Any, before: Any, part: Any, filled: Any
+    cells: _Cells,
+    by_cell: _Sorted,
+    words: Any,
+    before: Any,
+    part: Any,
+    filled: Any,
+    width: int,
 ) -> tuple[Any, ...]:
     """Neighbours, packed edges, and whether anybody is too far from home."""
     number, slots = part.shape
     slot = np.arange(slots, dtype=np.int32)
-    take = functools.partial(jnp.take_along_axis, indices=part, axis=1)
-    at = take(cells.first) + _bit(take(words), slot - take(before))
+
+    def take(values: Any) -> Any:
+        return jnp.take_along_axis(values, part, axis=1)
+
+    at = take(cells.first.T) + _bit(take(words.T), slot - take(before), width)
     own = np.arange(number, dtype=np.int32)[:, None]
     index = jnp.where(filled, by_cell.order[jnp.clip(at, 0, number - 1)], own)
-    wraps = _packed(by_cell.wraps)
-    edges = take(_packed(cells.edges)) - wraps[index] + wraps[:, None]
-    most = 2 * jnp.max(jnp.abs(by_cell.wraps)) + jnp.max(jnp.abs(cells.edges))
-    far = most > np.iinfo(np.int8).max
+    wraps = jnp.sum(by_cell.wraps * DIGITS[: by_cell.wraps.shape[1]], axis=1, dtype=jnp.int32)
+    edges = take(cells.edges.T) - wraps[index] + wraps[:, None]
+    far = 2 * jnp.max(jnp.abs(by_cell.wraps)) + cells.away > np.iinfo(np.int8).max
     return index, jnp.where(filled, edges, 0), far
-
-
-def _packed(edges: Any) -> Any:
-    """Whole numbers of edges ``[..., dimension]`` in one word, so that sums are one sum."""
-    scale = np.array([1, 1 << 10, 1 << 20], np.int32)[: edges.shape[-1]]
-    return jnp.sum(edges * scale, axis=-1, dtype=jnp.int32)
 
 
 def _unpacked(word: Any, dimension: int) -> Any:
@@ -298,10 +351,10 @@ def _unpacked(word: Any, dimension: int) -> Any:
     return jnp.stack(digits)
 
 
-def _bit(word: Any, rank: Any) -> Any:
-    """The place of the set bit before which ``rank`` others are set."""
+def _bit(word: Any, rank: Any, width: int) -> Any:
+    """The place, of so many, of the set bit before which ``rank`` others are set."""
     place = jnp.zeros_like(rank)
-    for half in (16, 8, 4, 2, 1):
+    for half in (half for half in (16, 8, 4, 2, 1) if half < width):
         below = lax.population_count(word & np.uint32((1 << half) - 1)).astype(jnp.int32)
         above = rank >= below
         rank = jnp.where(above, rank - below, rank)

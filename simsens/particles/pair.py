@@ -14,7 +14,7 @@ mixed derivative with respect to a parameter is another. Nothing scatters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -23,6 +23,8 @@ import numpy as np
 
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.structure import Structure
+
+BLOCK = 2**17  # entries of a list in three dimensions that are looked at together on a CPU
 
 
 def gather(potential: Any, structure: Structure, neighbors: NeighborList) -> dict[str, Any]:
@@ -40,15 +42,21 @@ def gather(potential: Any, structure: Structure, neighbors: NeighborList) -> dic
 
 
 def separation(
-    structure: Structure, position: Any, neighbors: NeighborList, upright: bool = False
+    structure: Structure,
+    position: Any,
+    neighbors: NeighborList,
+    upright: bool = False,
+    here: Any = None,
 ) -> tuple[list[Any], Any]:
     """Vectors to the neighbours, a plane a dimension, and their lengths; 1 in empty slots.
 
+    The rows are those of the particles at ``here``, which are all of them by default.
+
     Edges along the axes (``upright``) need one term an axis; derivatives by the box need all.
     """
-    apart = []
+    here, apart = position if here is None else here, []
     for k in range(position.shape[1]):
-        across = position[:, k][neighbors.index] - position[:, k, None]
+        across = position[:, k][neighbors.index] - here[:, k, None]
         if structure.box is not None:
             edges = jnp.asarray(structure.box, position.dtype)[:, k]
             for j in (k,) if upright else range(position.shape[1]):
@@ -92,15 +100,50 @@ def force_function(
 ) -> Callable[[Any], Any]:
     """Forces as a function of the positions alone, to be evaluated many times.
 
-    What does not change with the positions is computed once, and in two dimensions both sums run
-    in one loop, so that each pair is evaluated once. The same numbers as ``force``, but not to be
-    differentiated.
+    What does not change with the positions is computed once, and two sums run in one loop, so that
+    a pair is evaluated once for both. A third sum needs what the pairs have made, which would not
+    stay in the cache: in three dimensions some particles are looked at after the others. The same
+    numbers as ``force``, but not to be differentiated.
     """
     numbers = gather(potential, structure, neighbors)
+    count, slots = jnp.shape(neighbors.index)
+    size = count
+    if jax.default_backend() == "cpu" and len(neighbors.shift) > 2:
+        size = min(count, max(1, BLOCK // max(slots, 1)))
+    begins = np.minimum(np.arange(0, count, max(size, 1)), count - size)
 
     def of(position: Any) -> Any:
-        pulls = _pulls(potential, structure, position, neighbors, numbers, neighbors.upright)
-        return jnp.stack(_row_sums(pulls), axis=1) * _sound(position, neighbors)
+        def rows(begin: Any) -> Any:
+            """The forces on so many particles from one on."""
+
+            def part(values: Any, axis: int = 0) -> Any:
+                return jax.lax.dynamic_slice_in_dim(values, begin, size, axis)
+
+            listed = replace(
+                neighbors,
+                index=part(neighbors.index),
+                shift=part(neighbors.shift, axis=1),
+                mask=part(neighbors.mask),
+            )
+            some = {
+                name: part(table) if jnp.ndim(table) else table for name, table in numbers.items()
+            }
+            pulls = _pulls(
+                potential, structure, position, listed, some, neighbors.upright, part(position)
+            )
+            # Of a long law two sums at a time: three are a loop that is no longer vectorised.
+            sums = _row_sums(pulls[:2]) + [jnp.sum(pull, axis=1) for pull in pulls[2:]]
+            return jnp.stack(sums, axis=1)
+
+        if len(begins) < 2:
+            total = rows(0)
+        else:
+            blocks = jax.lax.map(rows, begins)
+            rest = count - size * (len(begins) - 1)
+            total = jnp.concatenate(
+                [blocks[:-1].reshape(-1, position.shape[1]), blocks[-1, size - rest :]]
+            )
+        return total * _sound(position, neighbors)
 
     return of
 
@@ -112,20 +155,19 @@ def _pulls(
     neighbors: NeighborList,
     numbers: Any,
     upright: bool = False,
+    here: Any = None,
 ) -> list[Any]:
     """What each pair adds to the force, a plane ``[particle, slot]`` a dimension."""
-    apart, r = separation(structure, position, neighbors, upright)
+    apart, r = separation(structure, position, neighbors, upright, here)
     pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
     return [pull * across for across in apart]
 
 
-def _row_sums(terms: list[Any]) -> Any:
-    """Sums along rows; of two terms in one loop, which is faster where rows are short."""
-    if len(terms) > 2:
-        return [jnp.sum(term, axis=1) for term in terms]
+def _row_sums(terms: list[Any]) -> list[Any]:
+    """Sums along rows, in one loop: what the terms share is computed once."""
     zeros = tuple(np.zeros((), term.dtype) for term in terms)
-    return jax.lax.reduce(
-        tuple(terms), zeros, lambda a, b: tuple(p + q for p, q in zip(a, b)), (1,)
+    return list(
+        jax.lax.reduce(tuple(terms), zeros, lambda a, b: tuple(p + q for p, q in zip(a, b)), (1,))
     )
 
 

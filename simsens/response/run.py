@@ -30,11 +30,12 @@ from simsens.response.record import Record, State
 from simsens.response.states import Course
 
 NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton steps
-NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make
+NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make,
+NEWTON_FEW = 100  # ... for so many particles; of more, more contacts may still change
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
-FEW_STEPS, MANY_STEPS = 8, 40  # that a list of neighbours serves, before the skin is adapted
+FEW_STEPS, MANY_STEPS = 15, 60  # that a list of neighbours serves, before the skin is adapted
 LEAST_SKIN = 0.3  # spacings
-WIDEST_SKIN = {2: 0.45, 3: 0.3}  # by dimension: rows grow with its square and its cube
+WIDEST_SKIN = {2: 0.8, 3: 0.3}  # by dimension: rows grow with its square and its cube
 CHUNK_SECONDS = 0.5  # how often a long run reports
 REPORTS = 1.02  # ... and how many steps lie between: none at first, a fiftieth of those made later
 NEVER = np.iinfo(np.int32).max  # a step that is not reached
@@ -45,6 +46,12 @@ Progress = Callable[[int, float, float], bool | None]
 
 class UnreachableTolerance(ValueError):
     """The tolerance lies below the rounding error of the forces."""
+
+
+def newton_target(fmax: float, top: float, spacing: float, number: int) -> float:
+    """The largest force at which Newton's method is tried."""
+    near = NEWTON_NEAR * min(1.0, NEWTON_FEW / number)
+    return max(fmax, near * top * spacing) if fmax < NEWTON_BELOW else fmax
 
 
 def rounding(dtype: Any, top: float, extent: float) -> float:
@@ -170,9 +177,8 @@ class Run:
         self._check_floor(force, top)
         top = top or force / self.max_move or 1.0  # forces without curvature: a step to the guard
         self.course.top = top
-        self.course.target = self.fmax
-        if self.fmax < NEWTON_BELOW:
-            self.course.target = max(self.fmax, NEWTON_NEAR * top * self.spacing)
+        number = self.system.structure.number
+        self.course.target = newton_target(self.fmax, top, self.spacing, number)
         motion = descent.at_rest(self.start)
         if self.record and self.record.every:
             self.record.frame(0, self.start, energy, force)

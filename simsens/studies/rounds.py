@@ -102,7 +102,6 @@ class Rounds:
         size: int,
     ) -> None:
         self.optimizer, self.fmax, self.steps, self.names = optimizer, fmax, steps, names
-        self.newton = fmax < run.NEWTON_BELOW
         self.refused: list[Member] = []
         self.waiting: deque[_Task] = deque()
         for index, member in enumerate(members):
@@ -182,8 +181,8 @@ class Rounds:
             if top > 0 or not task.top:
                 task.top = top or force / task.max_move or 1.0
             if not task.target:
-                near = run.NEWTON_NEAR * task.top * task.spacing
-                task.target = max(self.fmax, near) if self.newton else self.fmax
+                number = len(task.position)
+                task.target = run.newton_target(self.fmax, task.top, task.spacing, number)
         self.rounds = 0
         return lost
 

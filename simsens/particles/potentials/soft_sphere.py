@@ -64,7 +64,8 @@ class SoftSphere:
 
     def pair_energy(self, r: Any, sigma: Any, epsilon: Any) -> Any:
         """Energy of a pair at distance ``r``."""
-        overlap = 1 - r / sigma
+        # The reciprocal does not change with the positions: a loop computes it once.
+        overlap = 1 - r * (1 / sigma)
         # Both branches of a `where` are differentiated: the power must see a positive number.
         safe = jnp.where(overlap > 0, overlap, 1.0)
         power = safe**2 if self.alpha == 2 else safe**self.alpha
