@@ -29,7 +29,8 @@ import numpy as np
 from simsens.particles import cell_list, space
 from simsens.particles.structure import Structure
 
-MAX_ENTRIES = 100_000_000  # of one list: some 3 GB; a wrong unit should not take more
+MAX_PAIRS = 100_000_000  # of all with all: a table and a list of some 3 GB
+MAX_ENTRIES = 300_000_000  # of a list from cells: some 10 GB
 MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
 MUCH_SHORTER = 0.8  # of the rows there are
 BRUTE_FORCE = 1_000_000  # below this many distances numpy's plain table beats a grid
@@ -105,7 +106,7 @@ def _by_table(
     position = np.asarray(structure.position, float)
     wrapped, wraps = _wrap(structure, position)
     ghost, owner, edges = _ghosts(structure, wrapped, longest)
-    if len(wrapped) * len(ghost) > (BRUTE_FORCE if np.isfinite(longest) else MAX_ENTRIES):
+    if len(wrapped) * len(ghost) > (BRUTE_FORCE if np.isfinite(longest) else MAX_PAIRS):
         if not np.isfinite(longest):
             raise CutoffTooLong(
                 f"{len(position)} particles make {len(position) ** 2:.2g} pairs: set a cutoff"
@@ -280,7 +281,8 @@ def _ball(radius: float, dimension: int) -> float:
 def _check_count(entries: float, number: int, longest: float) -> None:
     if entries > MAX_ENTRIES or entries / number > MAX_NEIGHBORS:
         raise CutoffTooLong(
-            f"a range of {longest:.6g} gives {entries / number:.3g} neighbours a particle:"
+            f"a range of {longest:.6g} gives {entries / number:.3g} neighbours a particle,"
+            f" {entries:.2g} in all, where lists of {MAX_ENTRIES:.2g} are made:"
             " are the units of cutoff, positions and box the same?"
         )
 

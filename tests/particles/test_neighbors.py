@@ -315,9 +315,10 @@ def test_range_of_many_boxes_is_refused_and_suspects_the_units():
 
 def test_too_many_neighbors_are_refused(monkeypatch):
     structure, _ = CASES["free 3-D"]
-    monkeypatch.setattr(neighbors, "MAX_ENTRIES", 100)
+    monkeypatch.setattr(neighbors, "MAX_PAIRS", 100)
     with pytest.raises(CutoffTooLong, match="set a cutoff"):
         list_pairs(structure, np.inf)
+    monkeypatch.setattr(neighbors, "MAX_ENTRIES", 100)
     monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
     with pytest.raises(CutoffTooLong, match="neighbours a particle"):
         list_pairs(structure, 50.0)
