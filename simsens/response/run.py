@@ -36,6 +36,8 @@ PATIENCE = 10_000  # steps without a fall of the largest force by one percent
 FEW_STEPS, MANY_STEPS = 15, 60  # that a list of neighbours serves, before the skin is adapted
 LEAST_SKIN = 0.3  # spacings
 WIDEST_SKIN = {2: 0.8, 3: 0.3}  # by dimension: rows grow with its square and its cube
+WIDEST_OF_FEW = 0.45  # ... of up to FEW particles: longer rows would be one more program to compile
+FEW = 1000
 CHUNK_SECONDS = 0.5  # how often a long run reports
 REPORTS = 1.02  # ... and how many steps lie between: none at first, a fiftieth of those made later
 NEVER = np.iinfo(np.int32).max  # a step that is not reached
@@ -59,10 +61,13 @@ def rounding(dtype: Any, top: float, extent: float) -> float:
     return 0.5 * float(np.finfo(dtype).eps) * top * extent
 
 
-def adapted_skin(skin: float, made: float, spacing: float, dimension: int) -> float:
+def adapted_skin(skin: float, made: float, spacing: float, shape: tuple[int, ...]) -> float:
     """Look further where a list has served few steps, less far where it has served many."""
+    number, dimension = shape
     if made < FEW_STEPS:
-        return min(1.5 * skin, max(WIDEST_SKIN[dimension], LEAST_SKIN) * spacing)
+        widest = WIDEST_SKIN[dimension]
+        widest = min(widest, WIDEST_OF_FEW) if number <= FEW else widest
+        return min(1.5 * skin, max(widest, LEAST_SKIN) * spacing)
     return max(skin / 1.5, LEAST_SKIN * spacing) if made > MANY_STEPS else skin
 
 
@@ -249,8 +254,8 @@ class Run:
             done = reached
             self._check_floor(force, course.top)
             if stale:
-                served, dimension = done - course.listed, self.start.shape[1]
-                skin = adapted_skin(course.skin, served, self.spacing, dimension)
+                served = done - course.listed
+                skin = adapted_skin(course.skin, served, self.spacing, self.start.shape)
                 course.skin, course.listed = max(skin, self.least_skin), done
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:

@@ -251,8 +251,8 @@ class Rounds:
         else:
             typical = float(np.median(made))
             self.chunk = int(np.clip(1.5 * typical, FIRST_STEPS, MOST_STEPS))
-            dimension = self.stack.position.shape[-1]
-            self.skin = run.adapted_skin(self.skin, typical, self.spacing, dimension)
+            shape = self.stack.position.shape[1:]
+            self.skin = run.adapted_skin(self.skin, typical, self.spacing, shape)
             self._list()
         if self.rounds in SURVEYED:
             self._survey()
