@@ -222,33 +222,27 @@ def _sort(
 
 def _around(grid: _Grid, box: Any, boundary: tuple[bool, ...], parts: Any) -> _Cells:
     dtype = grid.wrapped.dtype
-    axes: list[dict[int, Any]] = [{} for _ in boundary]
-    away = jnp.zeros((), jnp.int32)
+    theres, names, overs, edges, origin = [], [], [], [], []
     # In whole numbers: 55 / 55 by way of a reciprocal falls short of one, and loses the last image.
     # Few are divided: dividing is slow, and a stencil has few steps along an axis.
-    for k, (axis, count) in enumerate(zip(axes, grid.count)):
-        for step in sorted({step[k] for step, _ in parts}):
-            around = grid.cell[k] + step
-            over = around // count if boundary[k] else jnp.zeros_like(around)
-            around = around - over * count
-            there = (around >= 0) & (around < count)
-            across = [over.astype(dtype) * edge for edge in box[k]]
-            axis[step] = there, around * grid.stride[k], over * DIGITS[k], across
-            away = jnp.maximum(away, jnp.max(jnp.abs(over)))
-    rows = zip(*(_part(axes, grid, step, skip) for step, skip in parts))
-    first, held, edges, *origin = (jnp.stack(row) for row in rows)
-    return _Cells(first, held, edges, origin, jnp.max(held), away)
-
-
-def _part(axes: Any, grid: _Grid, step: Any, skip: int) -> tuple[Any, ...]:
-    """One of the cells around each particle, from what is known along the axes."""
-    there, name, edges, across = zip(*(axis[along] for axis, along in zip(axes, step)))
-    here = functools.reduce(operator.and_, there)
-    cell = jnp.where(here, sum(name), 0)
+    for k, count in enumerate(grid.count):
+        steps, row = np.unique([step[k] for step, _ in parts], return_inverse=True)
+        around = grid.cell[k] + steps.astype(np.int32)[:, None]
+        over = around // count if boundary[k] else jnp.zeros_like(around)
+        around = around - over * count
+        overs.append(over)
+        theres.append(((around >= 0) & (around < count))[row])
+        names.append((around * grid.stride[k])[row])
+        edges.append((over * DIGITS[k])[row])
+        origin.append([(over.astype(dtype) * edge)[row] for edge in box[k]])
+    away = jnp.max(jnp.stack([jnp.max(jnp.abs(over)) for over in overs]))
+    here = functools.reduce(operator.and_, theres)
+    cell = jnp.where(here, sum(names), 0)
     first = grid.begin[cell]
     held = jnp.where(here, grid.begin[cell + 1] - first, 0)
-    origin = [sum(shifts) - at for shifts, at in zip(zip(*across), grid.wrapped)]
-    return first + skip, held - skip, sum(edges), *origin
+    skip = np.array([skip for _, skip in parts], np.int32)[:, None]
+    places = [sum(shifts) - at for shifts, at in zip(zip(*origin), grid.wrapped)]
+    return _Cells(first + skip, held - skip, sum(edges), places, jnp.max(held), away)
 
 
 def _order(name: Any, names: int) -> Any:
@@ -304,17 +298,20 @@ def _closer(squared: Any, square: Any, species: Any, sorted_species: Any, at: An
 
 def _shares(words: Any, slots: int) -> tuple[Any, ...]:
     """Neighbours before each part, the part each slot belongs to, which slots are filled."""
-    slot = np.arange(slots, dtype=np.int32)
-    upto, before = jnp.zeros_like(words[0], jnp.int32), []
-    part: Any = 0
-    for have in lax.population_count(words).astype(jnp.int32):
+    # Of short numbers more are counted at once, and fewer bytes are read by what comes next.
+    counting = np.int16 if max(slots, WORD * len(words)) < 2**15 else np.int32
+    naming = np.uint8 if len(words) < 2**8 else np.int32
+    slot = np.arange(slots, dtype=counting)
+    upto, before = jnp.zeros_like(words[0], counting), []
+    part: Any = np.zeros((), naming)
+    for have in lax.population_count(words).astype(counting):
         before.append(upto)
         upto = upto + have
         # Counting the parts that are complete before a slot is five times faster than halving.
-        part = part + (upto[:, None] <= slot).astype(jnp.int32)
+        part = part + (upto[:, None] <= slot).astype(naming)
     filled = slot < upto[:, None]
-    part = jnp.minimum(part, len(words) - 1)
-    return jnp.stack(before, axis=1), part, filled, jnp.max(upto)
+    part = jnp.minimum(part, np.array(len(words) - 1, naming))
+    return jnp.stack(before, axis=1), part, filled, jnp.max(upto).astype(np.int32)
 
 
 def _rows(
@@ -331,9 +328,10 @@ def _rows(
     slot = np.arange(slots, dtype=np.int32)
 
     def take(values: Any) -> Any:
-        return jnp.take_along_axis(values, part, axis=1)
+        return jnp.take_along_axis(values, part.astype(np.int32), axis=1)
 
-    at = take(cells.first.T) + _bit(take(words.T), slot - take(before), width)
+    rank = slot - take(before).astype(np.int32)
+    at = take(cells.first.T) + _bit(take(words.T), rank, width)
     own = np.arange(number, dtype=np.int32)[:, None]
     index = jnp.where(filled, by_cell.order[jnp.clip(at, 0, number - 1)], own)
     wraps = jnp.sum(by_cell.wraps * DIGITS[: by_cell.wraps.shape[1]], axis=1, dtype=jnp.int32)

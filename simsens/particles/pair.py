@@ -24,8 +24,6 @@ import numpy as np
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.structure import Structure
 
-BLOCK = 2**17  # entries of a list in three dimensions that are looked at together on a CPU
-
 
 def gather(potential: Any, structure: Structure, neighbors: NeighborList) -> dict[str, Any]:
     """The potential's numbers for each entry of the list: scalars, or ``[particle, slot]``."""
@@ -46,17 +44,14 @@ def separation(
     position: Any,
     neighbors: NeighborList,
     upright: bool = False,
-    here: Any = None,
 ) -> tuple[list[Any], Any]:
     """Vectors to the neighbours, a plane a dimension, and their lengths; 1 in empty slots.
 
-    The rows are those of the particles at ``here``, which are all of them by default.
-
     Edges along the axes (``upright``) need one term an axis; derivatives by the box need all.
     """
-    here, apart = position if here is None else here, []
+    apart = []
     for k in range(position.shape[1]):
-        across = position[:, k][neighbors.index] - here[:, k, None]
+        across = position[:, k][neighbors.index] - position[:, k, None]
         if structure.box is not None:
             edges = jnp.asarray(structure.box, position.dtype)[:, k]
             for j in (k,) if upright else range(position.shape[1]):
@@ -77,8 +72,9 @@ def energy(potential: Any, structure: Structure, position: Any, neighbors: Neigh
 def force(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
     """Forces ``[particle, dimension]``."""
     numbers = gather(potential, structure, neighbors)
-    pulls = _pulls(potential, structure, position, neighbors, numbers)
-    total = jnp.stack([jnp.sum(pull, axis=1) for pull in pulls], axis=1)
+    apart, r = separation(structure, position, neighbors)
+    pull = _pull(potential, r, neighbors, numbers)
+    total = jnp.stack([jnp.sum(pull * across, axis=1) for across in apart], axis=1)
     return total * _sound(position, neighbors)
 
 
@@ -90,7 +86,7 @@ def virial(potential: Any, structure: Structure, position: Any, neighbors: Neigh
     """
     numbers = gather(potential, structure, neighbors)
     apart, r = separation(structure, position, neighbors)
-    pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
+    pull = _pull(potential, r, neighbors, numbers)
     rows = [jnp.stack([jnp.sum(pull * a * b) for b in apart]) for a in apart]
     return jnp.stack(rows) / 2 * _sound(position, neighbors)
 
@@ -100,67 +96,41 @@ def force_function(
 ) -> Callable[[Any], Any]:
     """Forces as a function of the positions alone, to be evaluated many times.
 
-    What does not change with the positions is computed once, and two sums run in one loop, so that
-    a pair is evaluated once for both. A third sum needs what the pairs have made, which would not
-    stay in the cache: in three dimensions some particles are looked at after the others. The same
-    numbers as ``force``, but not to be differentiated.
+    What does not change with the positions is computed once. The same numbers as ``force``, but not
+    to be differentiated.
     """
     numbers = gather(potential, structure, neighbors)
-    count, slots = jnp.shape(neighbors.index)
-    size = count
-    if jax.default_backend() == "cpu" and len(neighbors.shift) > 2:
-        size = min(count, max(1, BLOCK // max(slots, 1)))
-    begins = np.minimum(np.arange(0, count, max(size, 1)), count - size)
 
     def of(position: Any) -> Any:
-        def rows(begin: Any) -> Any:
-            """The forces on so many particles from one on."""
+        # Tied to the positions: XLA would make all shifts numbers of eight bytes before a loop over
+        # steps, which takes longer to read than to make them anew.
+        shift, position = jax.lax.optimization_barrier((neighbors.shift, position))
+        listed = replace(neighbors, shift=shift)
 
-            def part(values: Any, axis: int = 0) -> Any:
-                return jax.lax.dynamic_slice_in_dim(values, begin, size, axis)
+        def apart() -> tuple[list[Any], Any]:
+            return separation(structure, position, listed, neighbors.upright)
 
-            listed = replace(
-                neighbors,
-                index=part(neighbors.index),
-                shift=part(neighbors.shift, axis=1),
-                mask=part(neighbors.mask),
-            )
-            some = {
-                name: part(table) if jnp.ndim(table) else table for name, table in numbers.items()
-            }
-            pulls = _pulls(
-                potential, structure, position, listed, some, neighbors.upright, part(position)
-            )
-            # Of a long law two sums at a time: three are a loop that is no longer vectorised.
-            sums = _row_sums(pulls[:2]) + [jnp.sum(pull, axis=1) for pull in pulls[2:]]
-            return jnp.stack(sums, axis=1)
+        def pull() -> Any:
+            return _pull(potential, apart()[1], listed, numbers)
 
-        if len(begins) < 2:
-            total = rows(0)
+        def untold() -> Any:
+            return jnp.full(neighbors.index.shape, jnp.nan, position.dtype)
+
+        told = _told(position, neighbors)
+        if jax.default_backend() == "cpu":
+            # A branch is a loop of its own. Within the loop of the sums, which is ordered, the law
+            # would be evaluated number by number: half as fast.
+            each = jax.lax.cond(told, pull, untold)
         else:
-            blocks = jax.lax.map(rows, begins)
-            rest = count - size * (len(begins) - 1)
-            total = jnp.concatenate(
-                [blocks[:-1].reshape(-1, position.shape[1]), blocks[-1, size - rest :]]
-            )
-        return total * _sound(position, neighbors)
+            each = jnp.where(told, pull(), jnp.nan)
+        return jnp.stack(_row_sums([each * across for across in apart()[0]]), axis=1)
 
     return of
 
 
-def _pulls(
-    potential: Any,
-    structure: Structure,
-    position: Any,
-    neighbors: NeighborList,
-    numbers: Any,
-    upright: bool = False,
-    here: Any = None,
-) -> list[Any]:
-    """What each pair adds to the force, a plane ``[particle, slot]`` a dimension."""
-    apart, r = separation(structure, position, neighbors, upright, here)
-    pull = jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
-    return [pull * across for across in apart]
+def _pull(potential: Any, r: Any, neighbors: NeighborList, numbers: Any) -> Any:
+    """``phi'(r) / r``, zero in empty slots."""
+    return jnp.where(neighbors.mask, slopes(potential, r, numbers) / r, 0)
 
 
 def _row_sums(terms: list[Any]) -> list[Any]:
@@ -176,8 +146,12 @@ def _sound(position: Any, neighbors: NeighborList) -> Any:
 
     Without it a NaN position would compare as out of reach of everything, and count as zero.
     """
-    told = neighbors.valid & jnp.isfinite(jnp.sum(position))
-    return jnp.where(told, jnp.ones((), position.dtype), jnp.nan)
+    return jnp.where(_told(position, neighbors), jnp.ones((), position.dtype), jnp.nan)
+
+
+def _told(position: Any, neighbors: NeighborList) -> Any:
+    """Whether an energy can be told."""
+    return neighbors.valid & jnp.isfinite(jnp.sum(position))
 
 
 def slopes(potential: Any, r: Any, numbers: dict[str, Any]) -> Any:

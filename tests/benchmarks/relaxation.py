@@ -9,8 +9,9 @@ from the same positions; LAMMPS runs on one core, what is built on JAX on all.
 The step is one of FIRE, lists of neighbours included: a run of so many steps, divided. The way is a
 run until the largest force on a particle is below ``--fmax``: simsens with FIRE and its Newton
 finish, LAMMPS with its ``cg`` and ``fire``, jax-md with FIRE and a list that is updated at every
-step, ASE with FIRE where the system is small. Each is run again and again, interleaved; medians.
-Compilation is told apart: the first run of each, minus the median.
+step, ASE with FIRE where the system is small. The methods are run in turn, from one start after the
+other: a single random start may favour one of them. Medians over the starts. Compilation is told
+apart: the first run of each, from the first start, which is then run again.
 
 LAMMPS's and simsens's laws of the disks are the same, so that energies can be compared; those of
 Lennard-Jones differ at the cutoff (shifted there, switched off smoothly here).
@@ -190,39 +191,43 @@ def methods(system):
     return found
 
 
-def measure(system, fmax, steps, repeats, chosen):
-    """``method -> (first seconds, median seconds, energy, largest force, steps)``."""
-    times, results = {name: [] for name in chosen}, {}
-    for _ in range(repeats + 1):
+def measure(make, fmax, steps, starts, chosen):
+    """``method -> (first seconds, seconds, steps, energies, largest force)``, a value a start."""
+    rows = {name: (0.0, [], [], [], 0.0) for name in chosen}
+    for turn in range(starts + 1):
+        system = make(max(turn - 1, 0))
         for name, run in chosen.items():
-            if times[name] and sum(times[name]) > SLOW:
+            first, seconds, made, energies, worst = rows[name]
+            if sum(seconds) > SLOW:
                 continue
             began = time.perf_counter()
-            *result, took = (*run(system, fmax, steps), None)
-            took = time.perf_counter() - began
-            if len(result) == 4:  # LAMMPS: without setting it up
-                took = result.pop()
-            times[name].append(took)
-            results[name] = result
-    return {
-        name: (times[name][0], statistics.median(times[name][1:] or times[name]), *results[name])
-        for name in chosen
-    }
+            energy, force, count, *took = run(system, fmax, steps)
+            took = took[0] if took else time.perf_counter() - began  # LAMMPS: without setting it up
+            if turn == 0:
+                rows[name] = (took, seconds, made, energies, worst)
+                continue
+            seconds.append(took), made.append(count), energies.append(energy)
+            rows[name] = (first, seconds, made, energies, max(worst, force))
+    return rows
 
 
 def table(title, rows, per_step):
     print(f"\n{title}\n")
     unit = "ms a step" if per_step else "seconds"
-    print(
-        f"| method | {unit} | relative to simsens | first run, s | energy | largest force | steps |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    ours = rows["simsens"][1] / (rows["simsens"][4] if per_step else 1)
-    for name, (first, took, energy, force, steps) in rows.items():
-        shown = took / steps if per_step else took
-        scale = 1e3 if per_step else 1
-        print(f"| {name} | {scale * shown:.3g} | {shown / ours:.2f} | {first:.3g} | {energy:.8g} |"
-              f" {force:.1e} | {steps} |", flush=True)  # fmt: skip
+    print(f"| method | {unit} | from | to | relative to simsens | first run, s | energy, mean |"
+          " largest force | steps | starts |")  # fmt: skip
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+
+    def cost(name):
+        _, seconds, made, *_ = rows[name]
+        return [1e3 * s / n for s, n in zip(seconds, made)] if per_step else seconds
+
+    for name, (first, seconds, made, energies, worst) in rows.items():
+        shown = cost(name)
+        pairs = [mine / ours for mine, ours in zip(shown, cost("simsens"))]
+        print(f"| {name} | {statistics.median(shown):.3g} | {min(shown):.3g} | {max(shown):.3g} |"
+              f" {statistics.median(pairs):.2f} | {first:.3g} | {statistics.mean(energies):.8g} |"
+              f" {worst:.1e} | {statistics.median(made):.0f} | {len(seconds)} |", flush=True)  # fmt: skip
 
 
 def header():
@@ -246,22 +251,24 @@ def main():
         "--kinds", nargs="+", choices=["disks", "atoms"], default=["disks", "atoms"]
     )
     parser.add_argument("--fmax", type=float, nargs="+", default=[1e-6, 1e-10])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--only", choices=("step", "way"))
     chosen = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     header()
-    print(f"{chosen.repeats} interleaved repeats after the first run, medians")
+    print(
+        "starts one after the other, methods in turn, medians; relative: the median of the ratios"
+    )
     for kind in chosen.kinds:
         for number in chosen.sizes:
-            system = {"disks": disks, "atoms": atoms}[kind](number)
-            names = methods(system)
+            make = functools.partial({"disks": disks, "atoms": atoms}[kind], number)
+            names = methods(make(0))
             if chosen.only != "way":
                 quick = {k: v for k, v in names.items() if k != "LAMMPS cg"}
-                rows = measure(system, 1e-6, STEPS, chosen.repeats, quick)
+                rows = measure(make, 1e-6, STEPS, chosen.starts, quick)
                 table(f"A step of FIRE, {number} {kind}", rows, True)
             for fmax in chosen.fmax if chosen.only != "step" else ():
-                rows = measure(system, fmax, 100_000, chosen.repeats, names)
+                rows = measure(make, fmax, 100_000, chosen.starts, names)
                 table(f"To a largest force of {fmax:g}, {number} {kind}", rows, False)
 
 

@@ -178,16 +178,3 @@ def test_stress_and_pressure_agree_with_the_general_way(box):
     mean = -np.trace(found) / structure.dimension
     assert float(pressure(kernels)) == pytest.approx(mean, rel=1e-12)
     assert float(pressure(whole)) == pytest.approx(mean, rel=1e-12)
-
-
-@pytest.mark.parametrize("block", [1, 60, 10**6])
-def test_forces_of_some_particles_after_the_others(monkeypatch, block):
-    """In three dimensions rows are looked at block by block; the last one reaches back."""
-    monkeypatch.setattr(pair, "BLOCK", block)
-    structure = start(BOXES["cube"], np.float64)
-    law, _ = LAWS["lennard-jones"]
-    listed = systems.list_neighbors(System(structure, law), 0.2)
-    position = jnp.asarray(structure.position)
-    found = pair.force_function(law, structure, listed)(position)
-    wanted = pair.force(law, structure, position, listed)
-    assert np.allclose(found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())

@@ -293,6 +293,7 @@ def test_nan_positions_give_nan_not_silence():
     lost = jnp.asarray(structure.position).at[3, 1].set(jnp.nan)
     assert np.isnan(pair.energy(potential, structure, lost, listed))
     assert np.isnan(pair.force(potential, structure, lost, listed)).all()
+    assert np.isnan(pair.force_function(potential, structure, listed)(lost)).all()
 
 
 @pytest.mark.parametrize("make", [list_pairs, all_pairs])
