@@ -23,6 +23,24 @@ NEAREST = 4  # eigenvalues next to zero that are asked for
 REFINED = 1e-14  # relative residuals above it are refined once
 
 
+def largest(matrix: Any) -> float:
+    """The largest eigenvalue in size of a symmetric sparse matrix, to one percent, from below.
+
+    Example:
+        >>> from scipy.sparse import diags_array
+        >>> round(largest(diags_array([1.0, 2.0, -3.0])), 6)
+        3.0
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+    start = np.random.default_rng(0).standard_normal(matrix.shape[0]).astype(matrix.dtype)
+    try:
+        found = eigsh(matrix, k=1, v0=start, tol=1e-2, return_eigenvectors=False)
+    except ArpackNoConvergence as failure:
+        found = failure.eigenvalues
+    return float(np.abs(found).max(initial=0.0))
+
+
 class Singular(ArithmeticError):
     """The matrix has null vectors beyond the known ones."""
 

@@ -117,9 +117,10 @@ def _frames(stream: IO[bytes]) -> Iterator[_Frame]:
         for k in range(number + 1):
             body = _line(stream, line + 1 + k)
             if k and not body.strip():
+                follow = "only 1 line follows" if k == 2 else f"only {k - 1} lines follow"
                 raise Fault(
-                    f"line {line} declares {number} particles, but only {k - 1} lines follow"
-                    " its comment line; correct the count"
+                    f"line {line} declares {number} particles, but {follow} its comment line;"
+                    " correct the count"
                 )
         line += number + 1
         yield frame

@@ -32,7 +32,7 @@ from simsens.particles.structure import Structure
 MAX_PAIRS = 100_000_000  # of all with all: a table and a list of some 3 GB
 MAX_ENTRIES = 300_000_000  # of a list from cells: some 10 GB
 MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
-MUCH_SHORTER = 0.8  # of the rows there are
+MUCH_SHORTER = 0.65  # of the rows there are
 BRUTE_FORCE = 1_000_000  # below this many distances numpy's plain table beats a grid
 
 
@@ -53,7 +53,8 @@ class NeighborList:
         reference: ``[particle, dimension]`` positions the list was made at.
         skin: how much further than the interaction the list looks; infinite when never stale.
         valid: whether the list is complete (a traced list cannot raise); energies are NaN if not.
-        capacity: members of a cell that were looked at, where it was made from cells.
+        capacity: members of a cell that were looked at, where it was made from cells; nothing
+            that is compiled depends on it, so that it is not part of the pytree.
         upright: whether the edges of the box are known to lie along the axes.
     """
 
@@ -71,7 +72,8 @@ class NeighborList:
 jax.tree_util.register_dataclass(
     NeighborList,
     data_fields=["index", "shift", "mask", "bond", "reference", "skin", "valid"],
-    meta_fields=["capacity", "upright"],
+    meta_fields=["upright"],
+    drop_fields=["capacity"],
 )
 
 
@@ -324,10 +326,13 @@ def is_upright(box: np.ndarray) -> bool:
 
 
 def rounded(width: int, least: int = 12) -> int:
-    """The next of 12, 16, 20, 24, 28, 32, 40, ...: few shapes to compile, at most a fifth empty."""
+    """The next of 12, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, ...: few shapes to compile.
+
+    A slot that is empty costs as much as one that is filled, where there are many a fifth at most.
+    """
     size = least
     while size < width:
-        size += max(4, 1 << (size.bit_length() - 3))
+        size += max(4, 1 << (size.bit_length() - (3 if size >= 64 else 2)))
     return size
 
 

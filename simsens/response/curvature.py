@@ -23,7 +23,7 @@ import numpy as np
 from simsens.implicit.linear_solve import LinearSolution
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction
 from simsens.implicit.linear_solve.spectrum import spectrum
-from simsens.implicit.sparse_factor import Singular, SparseFactor
+from simsens.implicit.sparse_factor import Singular, SparseFactor, largest
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
@@ -85,6 +85,9 @@ class Curvature:
         self._kept = np.repeat(self.mobile, dimension)
         self._size = system.structure.number * dimension
         self._announce()
+        if self.method == "sparse":
+            self._assemble_sparse(shift)
+            return
         arguments = (system, neighbors, self.mobile)
         found = (_assemble if self.method == "dense" else _survey)(*arguments)
         self.force, self.rigid_modes = np.asarray(found[0]), np.asarray(found[1])
@@ -92,18 +95,27 @@ class Curvature:
             matrix = np.asarray(found[2])
             top = np.abs(matrix).sum(axis=1).max(initial=0)
             self._factorise(matrix + shift * top * np.diag(self._kept))
-            return
-        self._top = float(found[2])
+        else:
+            self._top = float(found[2])
+            self._shift = shift * self._top
+
+    def _assemble_sparse(self, shift: float) -> None:
+        """What is asked of products elsewhere is asked of the matrix, which compiles nothing."""
+        system, neighbors = self.system, self.neighbors
+        assert neighbors is not None  # the sparse solver is for pair potentials
+        blocks = np.asarray(hessian.blocks(system, neighbors))
+        listed = (np.asarray(neighbors.index), np.asarray(neighbors.mask))
+        matrix = hessian.sparse(blocks, *listed, self.mobile)
+        self.force = np.asarray(masked_force(system, neighbors, self.mobile))
+        self._top = largest(matrix)
         self._shift = shift * self._top
-        if self.method == "sparse" and neighbors is not None:
-            listed = (np.asarray(neighbors.index), np.asarray(neighbors.mask))
-            blocks = np.asarray(hessian.blocks(system, neighbors))
-            matrix = hessian.sparse(blocks, *listed, self.mobile)
-            try:
-                self._factor = SparseFactor(matrix, self.rigid_modes, self._kept, self._shift)
-                self._definite = self._factor.definite
-            except Singular:  # floppy: only an iteration from zero still has a meaning
-                self.method = "cg"
+        modes = np.asarray(_rigid_modes(system.structure, self.mobile))
+        self.rigid_modes = np.asarray(hessian.without_cost(modes, (matrix @ modes.T).T, self._top))
+        try:
+            self._factor = SparseFactor(matrix, self.rigid_modes, self._kept, self._shift)
+            self._definite = self._factor.definite
+        except Singular:  # floppy: only an iteration from zero still has a meaning
+            self.method = "cg"
 
     def _announce(self) -> None:
         """Tell the choice and what it will cost, once it is worth telling."""
@@ -245,6 +257,9 @@ class Curvature:
     def condition(self) -> float:
         """Largest over smallest eigenvalue; infinite when nothing holds."""
         return self.largest / self.smallest if self.smallest else np.inf
+
+
+_rigid_modes = jax.jit(hessian.rigid_modes)
 
 
 @jax.jit

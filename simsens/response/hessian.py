@@ -156,7 +156,12 @@ def rigid_modes(structure: Structure, mobile: Any) -> Any:
 
 def confirmed(modes: Any, apply: Any, top: Any) -> Any:
     """The rigid modes that truly cost nothing; others (an outer field, a wall) become zero."""
-    cost = jnp.sqrt(jnp.sum(jax.vmap(apply)(modes) ** 2, axis=1))
+    return without_cost(modes, jax.vmap(apply)(modes), top)
+
+
+def without_cost(modes: Any, images: Any, top: Any) -> Any:
+    """As ``confirmed``, from the Hessian times the modes."""
+    cost = jnp.sqrt(jnp.sum(images**2, axis=1))
     return jnp.where((cost <= RIGID * top)[:, None], modes, 0)
 
 

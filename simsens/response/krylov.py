@@ -54,12 +54,24 @@ class Krylov:
         self._matrix = (system, neighbors, mobile, modes)
 
     def solve(self, rhs: np.ndarray, tol: float) -> LinearSolution:
-        """Solve for the rows of ``rhs [m, n]`` to a relative residual."""
+        """Solve for the rows of ``rhs [m, n]`` to a relative residual.
+
+        A space that several share can break down, once it is all there is: what was not solved in
+        it is then solved by itself.
+        """
         if len(rhs) == 1:
-            return _solve_one(*self._matrix, rhs, self.shift, tol)
+            return self._alone(rhs, tol)
         parts = [rhs[k : k + TOGETHER] for k in range(0, len(rhs), TOGETHER)]
         found = [self._together(*self._matrix, part, self.shift, tol) for part in parts]
-        return jax.tree.map(lambda *rows: np.concatenate(rows), *found)
+        whole = jax.tree.map(lambda *rows: np.concatenate(rows), *found)
+        exhausted = TOGETHER * np.asarray(whole.iterations) >= rhs.shape[1]
+        for k in np.flatnonzero(~np.asarray(whole.converged) & exhausted):
+            alone = self._alone(rhs[k : k + 1], tol)
+            whole = jax.tree.map(partial(_with_row, int(k)), whole, alone)
+        return whole
+
+    def _alone(self, rhs: np.ndarray, tol: float) -> LinearSolution:
+        return _solve_one(*self._matrix, rhs, self.shift, tol)
 
     def lowest(self) -> tuple[np.ndarray, bool]:
         """The lowest eigenvalues but for rigid motions, and whether they are sure."""
@@ -84,6 +96,10 @@ class Krylov:
 
         # A program of this matrix alone, which is forgotten together with it.
         return jax.jit(partial(_several, product))
+
+
+def _with_row(k: int, rows: np.ndarray, row: Any) -> np.ndarray:
+    return np.concatenate([rows[:k], np.asarray(row, rows.dtype), rows[k + 1 :]])
 
 
 def _parts(system: System, neighbors: Any, mobile: Any, shift: Any) -> tuple[Any, Any]:

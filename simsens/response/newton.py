@@ -30,6 +30,7 @@ from simsens.response.curvature import Curvature
 SHIFT = 1e-10  # of the largest curvature
 ARMIJO = 1e-4  # of the fall of the energy that the slope promises
 SHORTEST = 1 / 64  # step that is tried
+ENDED = 10  # floors, below which no large matrix is factorised again
 PATIENCE = 2  # steps in a row that do not halve the largest force
 MOST = 30  # steps
 
@@ -72,16 +73,19 @@ def finish(
         budget: the number of steps.
         report: told the number and the point of each step; true stops.
     """
-    taken, slow, curvature = 0, 0, None
+    taken, slow, curvature, dear = 0, 0, None, False
     while here.max_force > floor and taken < min(budget, MOST):
         fresh = curvature is None
+        if fresh and dear and here.max_force <= ENDED * floor:
+            break
         if curvature is None:
             curvature = curvature_at(here, SHIFT)
         there = _descend(here, curvature, visit, max_move, first_only=not fresh)
         if there is None and fresh:
             break
         fall = 1.0 if there is None else there.max_force / here.max_force
-        if curvature.method != "sparse" or fall > 0.1:
+        dear = curvature.method == "sparse"
+        if not dear or fall > 0.1:
             curvature = None
         if there is None:
             continue

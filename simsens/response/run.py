@@ -31,7 +31,7 @@ from simsens.response.states import Course
 
 NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton steps
 NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make,
-NEWTON_FEW = 100  # ... for so many particles; of more, more contacts may still change
+NEWTON_FEW = 1000  # ... for so many particles; of more, more contacts may still change
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
 FEW_STEPS, MANY_STEPS = 15, 60  # that a list of neighbours serves, before the skin is adapted
 LEAST_SKIN = 0.3  # spacings
@@ -61,13 +61,18 @@ def rounding(dtype: Any, top: float, extent: float) -> float:
     return 0.5 * float(np.finfo(dtype).eps) * top * extent
 
 
-def adapted_skin(skin: float, made: float, spacing: float, shape: tuple[int, ...]) -> float:
-    """Look further where a list has served few steps, less far where it has served many."""
+def adapted_skin(
+    skin: float, made: float, spacing: float, shape: tuple[int, ...], first: bool = False
+) -> float:
+    """Look further where a list has served few steps, less far where it has served many.
+
+    After the first list at once as far as is worth it: each length of rows is one more program.
+    """
     number, dimension = shape
     if made < FEW_STEPS:
         widest = WIDEST_SKIN[dimension]
         widest = min(widest, WIDEST_OF_FEW) if number <= FEW else widest
-        return min(1.5 * skin, max(widest, LEAST_SKIN) * spacing)
+        return min(np.inf if first else 1.5 * skin, max(widest, LEAST_SKIN) * spacing)
     return max(skin / 1.5, LEAST_SKIN * spacing) if made > MANY_STEPS else skin
 
 
@@ -182,8 +187,7 @@ class Run:
         self._check_floor(force, top)
         top = top or force / self.max_move or 1.0  # forces without curvature: a step to the guard
         self.course.top = top
-        number = self.system.structure.number
-        self.course.target = newton_target(self.fmax, top, self.spacing, number)
+        self.course.target = self._newton_target()
         motion = descent.at_rest(self.start)
         if self.record and self.record.every:
             self.record.frame(0, self.start, energy, force)
@@ -251,11 +255,13 @@ class Run:
             if reached >= measure_at:
                 course.top = float(seen) if float(seen) > 0 else course.top
                 course.measured = reached + max(20, reached // 2)
+                course.target = min(course.target, self._newton_target())
             done = reached
             self._check_floor(force, course.top)
             if stale:
                 served = done - course.listed
-                skin = adapted_skin(course.skin, served, self.spacing, self.start.shape)
+                first = course.listed == 0
+                skin = adapted_skin(course.skin, served, self.spacing, self.start.shape, first)
                 course.skin, course.listed = max(skin, self.least_skin), done
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:
@@ -272,6 +278,10 @@ class Run:
                 return np.asarray(position), done, STOPPED
             if self.record and self.record.due():
                 self._keep(motion)
+
+    def _newton_target(self) -> float:
+        number = self.system.structure.number
+        return newton_target(self.fmax, self.course.top, self.spacing, number)
 
     def _keep(self, motion: descent.Motion) -> None:
         """Leave the state with the record, if there is one."""

@@ -180,9 +180,9 @@ class Rounds:
                     continue
             if top > 0 or not task.top:
                 task.top = top or force / task.max_move or 1.0
-            if not task.target:
-                number = len(task.position)
-                task.target = run.newton_target(self.fmax, task.top, task.spacing, number)
+            number = len(task.position)
+            target = run.newton_target(self.fmax, task.top, task.spacing, number)
+            task.target = min(task.target or target, target)
         self.rounds = 0
         return lost
 

@@ -227,7 +227,7 @@ def table(title, rows, per_step):
         pairs = [mine / ours for mine, ours in zip(shown, cost("simsens"))]
         print(f"| {name} | {statistics.median(shown):.3g} | {min(shown):.3g} | {max(shown):.3g} |"
               f" {statistics.median(pairs):.2f} | {first:.3g} | {statistics.mean(energies):.8g} |"
-              f" {worst:.1e} | {statistics.median(made):.0f} | {len(seconds)} |", flush=True)  # fmt: skip
+              f" {worst:.1e} | {statistics.median(made):.0f} | {len(seconds)} |")  # fmt: skip
 
 
 def header():

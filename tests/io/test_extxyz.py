@@ -161,6 +161,7 @@ def test_absurd_count(file, count):
 
 def test_too_few_lines(file):
     refusal(file("3\n\nA 0 0 0\nA 1 1 1\n"), "declares 3", "only 2 lines follow")
+    refusal(file("2\n\nA 0 0 0\n"), "declares 2", "only 1 line follows")
 
 
 def test_too_many_lines(file):

@@ -175,9 +175,9 @@ def test_shapes_are_kept_where_they_suffice(monkeypatch):
     rng = np.random.default_rng(9)
     place = rng.uniform(0, 30, (800, 2))
     monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
-    first = list_pairs(Structure(place, box=30.0), 1.5)
+    first = list_pairs(Structure(place, box=30.0), 2.0)
     moved = Structure(place + rng.normal(0, 1e-3, place.shape), box=30.0)
-    second = list_pairs(moved, 1.5, like=first)
+    second = list_pairs(moved, 2.0, like=first)
     assert (second.index.shape, second.capacity) == (first.index.shape, first.capacity)
     apart = Structure(np.indices((28, 28)).reshape(2, -1).T * 1.07, box=30.0)
     assert list_pairs(apart, 1.2, like=first).index.shape[1] < first.index.shape[1]
