@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from simsens.implicit.sparse_factor import Singular, SparseFactor
+from simsens.implicit.sparse_factor import Singular, SparseFactor, largest
 
 
 def ring(stiffness):
@@ -78,3 +78,20 @@ def test_negative_eigenvalues_are_counted_however_large(count):
         matrix -= 50 * np.outer(direction, direction) / (direction @ direction)
     factor = SparseFactor(csr_array(matrix), TRANSLATION, ALL)
     assert factor.negative == (np.linalg.eigvalsh(matrix) < -1e-9).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_eigenvalue_is_found_from_below(dtype):
+    rng = np.random.default_rng(3)
+    for size in (1, 2, 60):
+        whole = rng.normal(size=(size, size))
+        whole = (whole + whole.T) * np.linspace(1, 9, size)[:, None] * np.linspace(1, 9, size)
+        top = np.abs(np.linalg.eigvalsh(whole)).max()
+        found = largest(csr_array(whole.astype(dtype)))
+        assert 0.8 * top < found <= top * (1 + 1e-5)
+    assert largest(csr_array((5, 5))) == 0
+
+
+def test_nothing_to_solve_for_is_told():
+    with pytest.raises(Singular, match="no unknown"):
+        SparseFactor(csr_array((4, 4)), np.zeros((0, 4)), np.zeros(4, bool))

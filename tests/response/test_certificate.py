@@ -216,3 +216,14 @@ def test_single_precision_is_noted():
     single = system.with_position(system.structure.position.astype(np.float32))
     certificate = sensitivity(relax(single, fmax=1e-5), "diameter[B]").certificate
     assert any("single precision" in note for note in certificate.notes)
+
+
+@pytest.mark.parametrize("side", [8, 30])
+def test_a_gas_without_contacts_is_not_trusted(side):
+    """Dense for the small one; a sparse matrix without an entry for the other."""
+    apart = 2.0 * np.indices((side, side)).reshape(2, -1).T
+    gas = System(Structure(apart, box=2.0 * side), SoftSphere(diameter=1.0))
+    slope = sensitivity(relax(gas, fmax=1e-10), wrt="diameter")
+    assert not slope.certificate.trusted
+    assert "nothing holds" in slope.certificate.reason
+    assert not np.asarray(slope["diameter"]).any()
