@@ -108,18 +108,23 @@ def fill(
         >>> print(rows.index[0], rows.shift[:, 0, 0], rows.mask[0])
         [1 0] [-1  0] [ True False]
     """
-    # Several programs: in one, each stage would be computed anew wherever the next reads it.
     many, dimension = np.ndim(position) == 3, position.shape[-1]
     parts = tuple((cell, begin) for cell in stencil for begin in range(0, capacity, WORD))
-    grid, by_cell = _program(_sort, many, boundary=boundary)(position, species, box, reach)
-    cells = _program(_around, many, boundary=boundary, parts=parts)(grid, box)
     width = min(capacity, WORD)
-    near = _program(_near, many, parts=parts, width=width)
-    words = near(cells, by_cell, species, reach)
-    before, part, filled, longest = _program(_shares, many, slots=slots)(words)
-    rows = _program(_rows, many, width=width)
-    index, edges, far = rows(cells, by_cell, words, before, part, filled)
-    shift = _program(_unpacked, many, dimension=dimension)(edges)
+    traced = isinstance(position, jax.core.Tracer)
+
+    def done(stage: Callable[..., Any], *given: Any, **static: Any) -> Any:
+        # A program each: in one, each stage would be computed anew wherever the next reads it.
+        if traced:
+            return _in_branch(functools.partial(stage, **static), jnp.max(reach) > 0, *given)
+        return _program(stage, many, **static)(*given)
+
+    grid, by_cell = done(_sort, position, species, box, reach, boundary=boundary)
+    cells = done(_around, grid, box, boundary=boundary, parts=parts)
+    words = done(_near, cells, by_cell, species, reach, parts=parts, width=width)
+    before, part, filled, longest = done(_shares, words, slots=slots)
+    index, edges, far = done(_rows, cells, by_cell, words, before, part, filled, width=width)
+    shift = done(_unpacked, edges, dimension=dimension)
     return Filled(index, shift, filled, cells.members, longest, far)
 
 
@@ -127,6 +132,13 @@ def fill(
 def _program(stage: Callable[..., Any], many: bool, **static: Any) -> Callable[..., Any]:
     stage = functools.partial(stage, **static)
     return jax.jit(jax.vmap(stage) if many else stage)
+
+
+def _in_branch(stage: Callable[..., Any], anybody: Any, *given: Any) -> Any:
+    """A stage as a branch of a program: zeros where nobody reaches anybody."""
+    form = jax.eval_shape(stage, *given)
+    blank = functools.partial(jax.tree.map, lambda part: jnp.zeros(part.shape, part.dtype), form)
+    return lax.cond(anybody, stage, lambda *_: blank(), *given)
 
 
 class _Grid(NamedTuple):

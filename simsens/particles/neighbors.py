@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,20 @@ class CutoffTooLong(ValueError):
     """The interaction reaches further than a list of neighbours can hold."""
 
 
+class Grid(NamedTuple):
+    """What a list is made with from cells, beside the length of its rows; all of it is static.
+
+    Attributes:
+        boundary: which edges of the box are periodic.
+        stencil: the cells around a cell, from ``cell_list.stencil_for``.
+        capacity: members of a cell that are looked at.
+    """
+
+    boundary: tuple[bool, ...]
+    stencil: tuple[tuple[int, ...], ...]
+    capacity: int
+
+
 @dataclass(frozen=True)
 class NeighborList:
     """Neighbours of every particle; a frozen pytree.
@@ -53,8 +67,8 @@ class NeighborList:
         reference: ``[particle, dimension]`` positions the list was made at.
         skin: how much further than the interaction the list looks; infinite when never stale.
         valid: whether the list is complete (a traced list cannot raise); energies are NaN if not.
-        capacity: members of a cell that were looked at, where it was made from cells; nothing
-            that is compiled depends on it, so that it is not part of the pytree.
+        grid: what it was made with, where it was made from cells; nothing that only reads the list
+            depends on it, so that it is not part of the pytree.
         upright: whether the edges of the box are known to lie along the axes.
     """
 
@@ -65,7 +79,7 @@ class NeighborList:
     reference: Any
     skin: Any
     valid: Any
-    capacity: int = 0
+    grid: Grid | None = None
     upright: bool = False
 
 
@@ -73,7 +87,7 @@ jax.tree_util.register_dataclass(
     NeighborList,
     data_fields=["index", "shift", "mask", "bond", "reference", "skin", "valid"],
     meta_fields=["upright"],
-    drop_fields=["capacity"],
+    drop_fields=["grid"],
 )
 
 
@@ -139,7 +153,8 @@ def _by_cells(
     if like is None:
         capacity, slots = _guess(structure, position, box, longest)
     else:
-        capacity, slots = like.capacity or rounded(1, 4), like.index.shape[1]
+        capacity = like.grid.capacity if like.grid else rounded(1, 4)
+        slots = like.index.shape[1]
     arguments = (structure.species, box, reach + skin, structure.boundary, stencil)
     double = structure.position.dtype == np.float64
     points = structure.position if double else position  # on its device, if it is there
@@ -154,17 +169,52 @@ def _by_cells(
             listed = list_pairs(structure.with_position(at_home), reach, skin, like)
             away = np.moveaxis(home[:, None] - home[listed.index], -1, 0)
             shift = np.where(listed.mask, np.asarray(listed.shift, int) + away, 0).astype(np.int32)
-            return replace(listed, shift=shift, reference=structure.position)
+            return replace(listed, shift=shift, reference=structure.position, grid=None)
         capacity = max(capacity, rounded(members, 4))
         slots = max(slots, rounded(row))
-    if rounded(row + 1) <= MUCH_SHORTER * slots:  # quicker to read: worth another program
+    if row <= _much_shorter(slots):  # quicker to read: worth another program
         slots = rounded(row + 1)
     index, shift, mask = found[:3]
     if slots < index.shape[1]:
         index, shift, mask = (part[..., :slots] for part in found[:3])
     reference, valid = structure.position, np.asarray(True)
-    upright = is_upright(box)
-    return NeighborList(index, shift, mask, None, reference, skin, valid, capacity, upright)
+    grid, upright = Grid(tuple(structure.boundary), stencil, capacity), is_upright(box)
+    return NeighborList(index, shift, mask, None, reference, skin, valid, grid, upright)
+
+
+def renewed(
+    structure: Structure, reach: Any, listed: NeighborList, grid: Grid
+) -> NeighborList:
+    """A list from cells made again where the particles are now, in rows as long; traceable.
+
+    Not ``valid`` where ``list_pairs`` would choose other shapes.
+
+    Args:
+        structure: where the particles are.
+        reach: the interaction's range, a number or ``[species, species]``.
+        listed: the list before, with ``grid`` as its grid.
+        grid: static.
+    """
+    dimension, slots = structure.dimension, listed.index.shape[1]
+    wide = jnp.asarray(structure.position).astype(float)  # as wide as ``list_pairs`` has it
+    box = jnp.eye(dimension) if structure.box is None else jnp.asarray(structure.box)
+    kinds = len(structure.species_names)
+    further = jnp.broadcast_to(jnp.asarray(reach, float), (kinds, kinds)) + listed.skin
+    found = cell_list.fill(
+        wide, jnp.asarray(structure.species), box.astype(float), further, *grid, slots
+    )
+    suits = (found.members <= grid.capacity) & (found.longest <= slots) & ~found.far
+    suits &= found.longest > _much_shorter(slots)
+    return replace(
+        listed, index=found.index, shift=found.shift, mask=found.mask,
+        reference=structure.position, valid=suits,
+    )  # fmt: skip
+
+
+def _much_shorter(slots: int) -> int:
+    """The longest row for which rows so long are worth to be made shorter; -1 if none is."""
+    rows = (row for row in range(slots, -1, -1) if rounded(row + 1) <= MUCH_SHORTER * slots)
+    return next(rows, -1)
 
 
 def _guess(

@@ -17,7 +17,7 @@ import numpy as np
 
 from simsens.particles import neighbors as neighbor_lists
 from simsens.particles import pair, parameters
-from simsens.particles.neighbors import NeighborList
+from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.potentials import EnergyFunction, HarmonicBonds
 from simsens.particles.potentials.errors import InvalidPotential
 from simsens.particles.structure import Structure
@@ -96,6 +96,19 @@ def list_neighbors(
     if is_traced((structure, reach)):
         return neighbor_lists.all_pairs(structure, reach)
     return neighbor_lists.list_pairs(structure, reach, skin, like)
+
+
+def renewed_list(system: System, neighbors: NeighborList, grid: Grid) -> NeighborList:
+    """A list from cells made again under ``jit``, in its shapes; not ``valid`` if they do not suit.
+
+    Args:
+        system: where the particles are now.
+        neighbors: the list before.
+        grid: its ``grid``, static.
+    """
+    structure, potential = system.structure, system.potential
+    reach = potential.reach(potential.tables(structure.species_names))
+    return neighbor_lists.renewed(structure, reach, neighbors, grid)
 
 
 def check_range(system: System) -> None:

@@ -4,14 +4,15 @@ The optimizer (``optimizers``) makes them: given the force where the last move h
 next one.
 
 A list of neighbours holds while nobody has moved further than half its skin. The next move is known
-before it is made, so that the loop ends where it would outrun the list.
+before it is made, so that the loop ends where it would outrun the list. ``advance_and_list`` then
+makes the list again without leaving the program, as long as its shapes suit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from jax import lax
 
 from simsens.particles import pair
 from simsens.particles import system as systems
-from simsens.particles.neighbors import NeighborList
+from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.system import System
 from simsens.response import fire, optimizers
 
@@ -93,63 +94,146 @@ def advance(
         optimizer: a name in ``optimizers``.
     """
     motion = jax.tree.map(jnp.asarray, motion)
-    dtype = motion.position.dtype
-    tiny = np.asarray(1e-300 if dtype == jnp.float64 else 1e-30, dtype)
-    stiffness = jnp.maximum(stiffness, tiny).astype(dtype)
-    force = _force(system, neighbors, mobile[:, None])
-    here = system.with_position(motion.position)
-    setting = optimizers.Setting(here, neighbors, mobile, stiffness, max_move)
-    begin, step = optimizers.steps(optimizer, setting)
+    course = _Course(system, mobile, stiffness, target, max_move, optimizer)
+    return course.stepped(neighbors, course.begun(neighbors, motion), motion.steps + budget)
 
-    def bounded(move: Any) -> Any:
-        """The move, no particle further than its bound."""
-        return move * jnp.minimum(1, max_move / jnp.maximum(longest(move), tiny)).astype(dtype)
 
-    def outruns(position: Any, move: Any) -> Any:
-        """Whether the list would not hold after the move."""
-        if neighbors is None:
-            return jnp.zeros_like(motion.stale)
-        return longest(position - neighbors.reference) + longest(move) > neighbors.skin / 2
+def advance_and_list(
+    system: System,
+    neighbors: NeighborList,
+    motion: Motion,
+    mobile: Any,
+    stiffness: Any,
+    target: Any,
+    max_move: Any,
+    budget: Any,
+    optimizer: str,
+    grid: Grid,
+    listed: Any,
+    serves: Any,
+) -> tuple[Motion, NeighborList, Any]:
+    """``advance``, which makes a stale list again, in rows as long, and goes on.
+
+    Args:
+        system: and the others up to ``optimizer``, as of ``advance``.
+        grid: what the list was made with.
+        listed: the step at which it was made.
+        serves: the fewest and the most steps that a list may serve and be made again alike.
+
+    Returns:
+        The motion, the list, and the step at which it was made. Where the shapes do not suit the
+        list that is due, it is not ``valid``, and the motion is stale.
+    """
+    motion, neighbors = jax.tree.map(jnp.asarray, (motion, neighbors))
+    course = _Course(system, mobile, stiffness, target, max_move, optimizer)
+    end, (least, most) = motion.steps + budget, serves
 
     def body(state: Any) -> Any:
-        position, move, inertia, steps, _, _ = state
-        position = position + move
-        pull = force(position)
-        inertia, move = step(inertia, pull)
-        move = bounded(move)
-        return position, move, inertia, steps + 1, longest(pull), outruns(position, move)
+        neighbors, motion, listed, _ = state
+        at, due = system.with_position(motion.position), motion.stale & (motion.steps < end)
+        neighbors = lax.cond(
+            due, lambda: systems.renewed_list(at, neighbors, grid), lambda: neighbors
+        )
+        listed = jnp.where(due, motion.steps, listed)
+        motion = replace(motion, stale=motion.stale & ~(due & neighbors.valid))
+        motion = course.stepped(neighbors, motion, end)
+        served = motion.steps - listed
+        again = motion.stale & neighbors.valid & (least <= served) & (served <= most)
+        again &= course.unfinished(motion) & (motion.steps < end)
+        return neighbors, motion, listed, again
 
-    def going(state: Any) -> Any:
-        *_, steps, size, stale = state
-        unfinished = (size > target) & jnp.isfinite(size)
-        return unfinished & ~stale & (steps - motion.steps < budget)
-
-    def first() -> Any:
-        pull = force(motion.position)
-        inertia, move = begin(motion.inertia, pull)
-        return bounded(move), inertia, longest(pull)
-
-    known = (motion.move, motion.inertia, motion.max_force)
-    # A move that is known has its bound: to bound it again could change its last digit.
-    move, inertia, size = lax.cond(motion.fresh, first, lambda: known)
-    stale = outruns(motion.position, move)
-    start = (motion.position, move, inertia, motion.steps, size, stale)
-    position, move, inertia, steps, size, stale = lax.while_loop(going, body, start)
-    return Motion(position, move, inertia, steps, size, stale, jnp.zeros_like(motion.fresh))
+    start = (neighbors, course.begun(neighbors, motion), jnp.asarray(listed, motion.steps.dtype))
+    neighbors, motion, listed, _ = lax.while_loop(
+        lambda state: state[-1], body, (*start, jnp.asarray(True))
+    )
+    return motion, neighbors, listed
 
 
-def _force(system: System, neighbors: NeighborList | None, mask: Any) -> Callable[[Any], Any]:
-    """Masked forces by position, with what does not change with it computed once."""
+class _Course(NamedTuple):
+    """What steps the optimizer makes, and how far they go; the fields are those of ``advance``."""
+
+    system: System
+    mobile: Any
+    stiffness: Any
+    target: Any
+    max_move: Any
+    optimizer: str
+
+    def begun(self, neighbors: NeighborList | None, motion: Motion) -> Motion:
+        """The motion with its first move, if it has none yet."""
+        begin, _ = self._steps(neighbors, motion)
+
+        def first() -> Any:
+            pull = self._force(neighbors)(motion.position)
+            inertia, move = begin(motion.inertia, pull)
+            return self._bounded(move), inertia, longest(pull)
+
+        known = (motion.move, motion.inertia, motion.max_force)
+        # A move that is known has its bound: to bound it again could change its last digit.
+        move, inertia, size = lax.cond(motion.fresh, first, lambda: known)
+        stale = _outruns(neighbors, motion.position, move)
+        fresh = jnp.zeros_like(motion.fresh)
+        return Motion(motion.position, move, inertia, motion.steps, size, stale, fresh)
+
+    def stepped(self, neighbors: NeighborList | None, motion: Motion, end: Any) -> Motion:
+        """The motion when it has arrived, outruns its list, or has made its steps."""
+        force, (_, step) = self._force(neighbors), self._steps(neighbors, motion)
+
+        def body(motion: Motion) -> Motion:
+            position = motion.position + motion.move
+            pull = force(position)
+            inertia, move = step(motion.inertia, pull)
+            move = self._bounded(move)
+            stale = _outruns(neighbors, position, move)
+            return Motion(
+                position, move, inertia, motion.steps + 1, longest(pull), stale, motion.fresh
+            )
+
+        def going(motion: Motion) -> Any:
+            return self.unfinished(motion) & ~motion.stale & (motion.steps < end)
+
+        return lax.while_loop(going, body, motion)
+
+    def unfinished(self, motion: Motion) -> Any:
+        """Whether there is a force to go after."""
+        return (motion.max_force > self.target) & jnp.isfinite(motion.max_force)
+
+    def _steps(self, neighbors: NeighborList | None, motion: Motion) -> optimizers.Steps:
+        dtype = motion.position.dtype
+        stiffness = jnp.maximum(self.stiffness, _tiny(dtype)).astype(dtype)
+        here = self.system.with_position(motion.position)
+        setting = optimizers.Setting(here, neighbors, self.mobile, stiffness, self.max_move)
+        return optimizers.steps(self.optimizer, setting)
+
+    def _bounded(self, move: Any) -> Any:
+        """The move, no particle further than its bound."""
+        far = jnp.maximum(longest(move), _tiny(move.dtype))
+        return move * jnp.minimum(1, self.max_move / far).astype(move.dtype)
+
+    def _force(self, neighbors: NeighborList | None) -> Callable[[Any], Any]:
+        """Masked forces by position, with what does not change with it computed once."""
+        system, mask = self.system, self.mobile[:, None]
+        if neighbors is None:
+
+            def of_all_pairs(x: Any) -> Any:
+                at = system.with_position(x)
+                return jnp.where(mask, systems.force(at, systems.list_neighbors(at)), 0)
+
+            return of_all_pairs
+
+        force = pair.force_function(system.potential, system.structure, neighbors)
+        return lambda x: jnp.where(mask, force(x), 0)
+
+
+def _outruns(neighbors: NeighborList | None, position: Any, move: Any) -> Any:
+    """Whether the list would not hold after the move."""
     if neighbors is None:
+        return jnp.asarray(False)
+    return longest(position - neighbors.reference) + longest(move) > neighbors.skin / 2
 
-        def of_all_pairs(x: Any) -> Any:
-            at = system.with_position(x)
-            return jnp.where(mask, systems.force(at, systems.list_neighbors(at)), 0)
 
-        return of_all_pairs
-
-    force = pair.force_function(system.potential, system.structure, neighbors)
-    return lambda x: jnp.where(mask, force(x), 0)
+def _tiny(dtype: Any) -> Any:
+    return np.asarray(1e-300 if dtype == jnp.float64 else 1e-30, dtype)
 
 
 def longest(vectors: Any) -> Any:

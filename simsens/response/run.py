@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from simsens.particles import contacts, space
 from simsens.particles import structure as structures
 from simsens.particles import system as systems
-from simsens.particles.neighbors import NeighborList
+from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.structure import InvalidStructure
 from simsens.particles.system import System
 from simsens.response import curvature as curvatures
@@ -76,14 +77,23 @@ def adapted_skin(
     return max(skin / 1.5, LEAST_SKIN * spacing) if made > MANY_STEPS else skin
 
 
-@partial(jax.jit, static_argnames="optimizer")
+@partial(jax.jit, static_argnames=("optimizer", "grid"))
 def _advance(
-    system: System, neighbors: Any, motion: Any, mobile: Any, bounds: Any, optimizer: str
+    system: System,
+    neighbors: Any,
+    motion: Any,
+    mobile: Any,
+    bounds: Any,
+    lists: Any,
+    optimizer: str,
+    grid: Grid | None,
 ) -> Any:
     stiffness, target, max_move, budget, measure_at, tell_at = bounds
-    moved = descent.advance(
-        system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer
-    )
+    given = (system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer)
+    if grid is None:
+        moved, listed = descent.advance(*given), lists[0]
+    else:
+        moved, neighbors, listed = descent.advance_and_list(*given, grid, *lists)
     at, dtype = system.with_position(moved.position), moved.max_force.dtype
     top = jax.lax.cond(
         moved.steps >= measure_at,
@@ -95,7 +105,7 @@ def _advance(
         lambda: systems.energy(at, neighbors),
         lambda: jnp.asarray(jnp.nan, dtype),
     )
-    return moved, energy, top
+    return moved, energy, top, listed, None if grid is None else neighbors
 
 
 class Run:
@@ -123,7 +133,9 @@ class Run:
         self.max_move = 0.1 * self.spacing if max_move is None else max_move
         self.extent = max(float(np.ptp(self.start, axis=0).max()), self.max_move)
         self.least_skin = max(LEAST_SKIN * self.spacing, 2.5 * self.max_move)
-        self.course = Course(skin=self.least_skin)
+        widest = adapted_skin(self.least_skin, 0, self.spacing, self.start.shape, first=True)
+        few = len(self.start) <= FEW
+        self.course = Course(skin=self.least_skin if few else max(widest, self.least_skin))
         self.history: list[tuple[float, float, float]] = []
         self.neighbors: NeighborList | None = None
         self.asked = False  # whether somebody asked to stop
@@ -177,7 +189,23 @@ class Run:
         the second not a number.
         """
         bounds = (top, target, self.max_move, budget, measure_at, tell_at)
-        return _advance(self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer)
+        serves, grid = self._serves(), None
+        if serves[0] == 0 and len(self.start) > FEW and jax.default_backend() == "cpu":
+            grid = self.neighbors.grid if self.neighbors else None
+        moved, energy, top, listed, neighbors = _advance(
+            self.system, self.neighbors, motion, self.mobile, bounds,
+            (self.course.listed, serves), self.optimizer, grid,
+        )  # fmt: skip
+        if neighbors is not None:
+            self.course.listed = int(listed)
+            if neighbors.valid:
+                self.neighbors = replace(neighbors, grid=grid)
+            else:  # the list that is due has other shapes
+                self.renew(moved.position)
+                moved = replace(moved, stale=np.asarray(False))
+                if moved.steps >= tell_at:
+                    energy, *_ = self.survey(moved.position, measure=False)
+        return moved, energy, top
 
     def descend(self) -> tuple[np.ndarray, int, str]:
         """Run from the start to the end: positions, steps, and the criterion that ended it."""
@@ -259,10 +287,7 @@ class Run:
             done = reached
             self._check_floor(force, course.top)
             if stale:
-                served = done - course.listed
-                first = course.listed == 0
-                skin = adapted_skin(course.skin, served, self.spacing, self.start.shape, first)
-                course.skin, course.listed = max(skin, self.least_skin), done
+                course.skin, course.listed = self._adapted(done - course.listed), done
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:
                 chunk = min(2 * chunk, 2000)
@@ -278,6 +303,19 @@ class Run:
                 return np.asarray(position), done, STOPPED
             if self.record and self.record.due():
                 self._keep(motion)
+
+    def _adapted(self, served: float) -> float:
+        """The skin of the next list, after one that served so many steps."""
+        course = self.course
+        first = course.listed == 0
+        skin = adapted_skin(course.skin, served, self.spacing, self.start.shape, first)
+        return max(skin, self.least_skin)
+
+    def _serves(self) -> tuple[int, int]:
+        """The fewest and the most steps that a list may serve for the skin to stay."""
+        skin = self.course.skin
+        least = 0 if self._adapted(0) == skin else FEW_STEPS
+        return least, NEVER if self._adapted(NEVER) == skin else MANY_STEPS
 
     def _newton_target(self) -> float:
         number = self.system.structure.number

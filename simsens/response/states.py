@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from simsens.particles import system as systems
-from simsens.particles.neighbors import NeighborList
+from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.system import System
 from simsens.response import descent
 from simsens.response.fire import Inertia
@@ -56,7 +56,7 @@ def pack(
             "reference": neighbors.reference,
             "list_skin": neighbors.skin,
             "slots": neighbors.index.shape[1],
-            "capacity": neighbors.capacity,
+            "capacity": neighbors.grid.capacity if neighbors.grid else 0,
         }
     everything = {**moving, **asdict(course), **listed, "history": history}
     return {name: np.array(value) for name, value in everything.items()}
@@ -84,10 +84,10 @@ def unpack(state: State, system: System) -> tuple[descent.Motion, Course, Neighb
 def _list(state: State, system: System) -> NeighborList | None:
     if "reference" not in state:
         return systems.list_neighbors(system)
-    slots, blank = int(state["slots"]), np.zeros(0)
+    slots, capacity, blank = int(state["slots"]), int(state["capacity"]), np.zeros(0)
     like = NeighborList(
         np.zeros((1, slots), np.int32), blank, blank, None, blank, 0.0, True,
-        capacity=int(state["capacity"]),
+        grid=Grid((), (), capacity) if capacity else None,
     )  # fmt: skip
     at = system.with_position(state["reference"])
     return systems.list_neighbors(at, float(state["list_skin"]), like)
