@@ -29,7 +29,6 @@ from jax import lax
 
 WORD = 32  # members of a cell that one word tells of
 TINY_TABLE = 64  # cells, at least
-FEW_SPECIES = 4
 DIGITS = np.array([1, 1 << 10, 1 << 20], np.int32)  # of whole numbers of edges packed in one word
 
 
@@ -187,15 +186,15 @@ class _Sorted(NamedTuple):
     Attributes:
         order: ``[place]`` who stands there.
         place: ``[particle]`` where it stands.
-        position: ``[place, dimension]`` in the home box.
-        species: ``[place]``.
+        position: of each dimension, ``[place + 32]`` in the home box; zero beyond the last.
+        square: ``[species, place + 32]`` of how far a species reaches to who stands there.
         wraps: ``[particle, dimension]`` edges that were taken off.
     """
 
     order: Any
     place: Any
     position: Any
-    species: Any
+    square: Any
     wraps: Any
 
 
@@ -227,9 +226,15 @@ def _sort(
     begin = jnp.cumsum(jnp.zeros(table + 1, jnp.int32).at[name + 1].add(1), dtype=jnp.int32)
     place = jnp.zeros(number, jnp.int32).at[order].set(np.arange(number, dtype=np.int32))
     wrapped = position - wraps @ box
-    by_cell = _Sorted(order, place, wrapped[order], species[order], wraps.astype(jnp.int32))
-
+    planes = [_longer(plane[order]) for plane in wrapped.T]
+    square = jax.vmap(_longer)((reach * reach)[:, species[order]])
+    by_cell = _Sorted(order, place, planes, square, wraps.astype(jnp.int32))
     return _Grid(cell.T, count, stride, begin, wrapped.T), by_cell
+
+
+def _longer(values: Any) -> Any:
+    """With room to read a word's members from the last place on."""
+    return jnp.pad(values, (0, WORD))
 
 
 def _around(grid: _Grid, box: Any, boundary: tuple[bool, ...], parts: Any) -> _Cells:
@@ -272,17 +277,18 @@ def _order(name: Any, names: int) -> Any:
 
 def _near(cells: _Cells, by_cell: _Sorted, species: Any, reach: Any, parts: Any, width: int) -> Any:
     """Words ``[part, particle]``: bit b tells whether the b-th member is a neighbour."""
-    number = len(species)
-    # The members come first, so that the sum over them runs along the particles.
-    bit = np.arange(width, dtype=np.int32)[:, None, None]
-    at = jnp.clip(cells.first + bit, 0, number - 1)
+    bit = np.arange(width, dtype=np.int32)
+    # The members of a cell stand side by side: read as slices, twice as fast as one by one.
     squared: Any = 0
-    for k in range(by_cell.position.shape[1]):
-        squared = squared + (by_cell.position[:, k][at] + cells.origin[k]) ** 2
-    closer = _closer(squared, reach * reach, species, by_cell.species, at)
-    near = closer & (bit < cells.count)
+    for place, origin in zip(by_cell.position, cells.origin):
+        squared = squared + (_members(place, cells.first, width) + origin[..., None]) ** 2
+    limit: Any = by_cell.square[0, 0]
+    if len(reach) > 1:  # a row of squares for each species, one after the other
+        row = species * by_cell.square.shape[1]
+        limit = _members(by_cell.square.reshape(-1), row + cells.first, width)
+    near = (squared < limit) & (bit < cells.count[..., None])
     words = jnp.where(near, np.uint32(1) << bit.astype(np.uint32), np.uint32(0))
-    word = jnp.sum(words, axis=0, dtype=jnp.uint32)
+    word = jnp.sum(words, axis=2, dtype=jnp.uint32)
     for part, (step, _) in enumerate(parts):
         if not any(step):  # its own cell: take out the particle itself
             own = by_cell.place - cells.first[part]
@@ -293,19 +299,12 @@ def _near(cells: _Cells, by_cell: _Sorted, species: Any, reach: Any, parts: Any,
     return word
 
 
-def _closer(squared: Any, square: Any, species: Any, sorted_species: Any, at: Any) -> Any:
-    """Whether a squared distance is below the square for both species."""
-    if len(square) > FEW_SPECIES:
-        own = species * len(sorted_species)
-        return squared < square[:, sorted_species].reshape(-1)[own + at]
-    # Comparing with all and choosing by the other's species is faster than a look-up.
-    limit = square.T[:, species]
-    closer = squared < limit[0]
-    if len(square) > 1:
-        theirs = sorted_species[at]
-        for k in range(1, len(square)):
-            closer = jnp.where(theirs == k, squared < limit[k], closer)
-    return closer
+def _members(values: Any, first: Any, width: int) -> Any:
+    """``[part, particle, member]`` the values from each first place on."""
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=(2,), collapsed_slice_dims=(), start_index_map=(0,)
+    )
+    return lax.gather(values, first[..., None], numbers, (width,), mode="clip")
 
 
 def _shares(words: Any, slots: int) -> tuple[Any, ...]:

@@ -102,14 +102,14 @@ def entries(listed):
     return set(found)
 
 
-def same_by_cells(structure, reach, monkeypatch, **options):
+def same_by_cells(structure, reach, monkeypatch, far=False, **options):
     """The list by cells, which is the list by the table in another order."""
     monkeypatch.setattr(neighbors, "BRUTE_FORCE", 10**9)
     by_table = list_pairs(structure, reach, **options)
     monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
     by_cells = list_pairs(structure, reach, **options)
-    assert by_cells.capacity > 0
-    assert by_table.capacity == 0
+    assert (by_cells.grid is None) == far  # at home it was made by cells too
+    assert by_table.grid is None
     assert entries(by_cells) == entries(by_table)
     own = np.arange(structure.number)[:, None]
     assert ((by_cells.index == own) | by_cells.mask).all()
@@ -141,14 +141,14 @@ def test_crowded_cells_take_several_words(monkeypatch):
     rng = np.random.default_rng(6)
     crowd = np.concatenate([rng.normal(0, 0.3, (150, 3)), rng.uniform(-20, 20, (150, 3))])
     listed = same_by_cells(Structure(crowd), 1.0, monkeypatch)
-    assert listed.capacity > 32
+    assert listed.grid.capacity > 32
 
 
 def test_many_boxes_from_home(monkeypatch):
     rng = np.random.default_rng(7)
     away = 4.0 * rng.integers(-300, 300, (60, 2))
     structure = Structure(rng.uniform(0, 4, (60, 2)) + away, box=4.0)
-    listed = same_by_cells(structure, 1.2, monkeypatch)
+    listed = same_by_cells(structure, 1.2, monkeypatch, far=True)
     assert np.abs(listed.shift).max() > 127
 
 
@@ -178,7 +178,7 @@ def test_shapes_are_kept_where_they_suffice(monkeypatch):
     first = list_pairs(Structure(place, box=30.0), 2.0)
     moved = Structure(place + rng.normal(0, 1e-3, place.shape), box=30.0)
     second = list_pairs(moved, 2.0, like=first)
-    assert (second.index.shape, second.capacity) == (first.index.shape, first.capacity)
+    assert (second.index.shape, second.grid) == (first.index.shape, first.grid)
     apart = Structure(np.indices((28, 28)).reshape(2, -1).T * 1.07, box=30.0)
     assert list_pairs(apart, 1.2, like=first).index.shape[1] < first.index.shape[1]
 
