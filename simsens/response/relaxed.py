@@ -108,18 +108,19 @@ def _attach(system: System, position: Any, neighbors: NeighborList | None) -> An
         solve = _FACTORED[method](held, neighbors, mobile, null, top)
     else:
         smooth = hessian.preconditioner(held, neighbors, mobile)
-        solve = partial(_solve_mobile, mobile[:, None], top, null, smooth)
+        # The stiffness of the pairs, stored: products by autodiff would evaluate the law each time.
+        solve = partial(_solve_mobile, mobile[:, None], top, null, smooth, product)
     x = implicit_root(optimality, position, system, solve=solve, symmetric=True)
     return jnp.where(_fixed(system.structure), jnp.asarray(system.structure.position), x)
 
 
 def _solve_mobile(
-    mobile: Any, top: Any, null_space: Any, smooth: Any, matvec: Any, b: Any
+    mobile: Any, top: Any, null_space: Any, smooth: Any, product: Any, _: Any, b: Any
 ) -> LinearSolution:
     """Solve for the mobile particles; the rows of the others, which are zero, get a diagonal."""
 
     def lifted(v: Any) -> Any:
-        return matvec(v) + jnp.where(mobile, 0, top * v)
+        return product(v) + jnp.where(mobile, 0, top * v)
 
     rhs = jnp.where(mobile, b, 0)
     if smooth is None:
