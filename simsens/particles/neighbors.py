@@ -182,9 +182,7 @@ def _by_cells(
     return NeighborList(index, shift, mask, None, reference, skin, valid, grid, upright)
 
 
-def renewed(
-    structure: Structure, reach: Any, listed: NeighborList, grid: Grid
-) -> NeighborList:
+def renewed(structure: Structure, reach: Any, listed: NeighborList, grid: Grid) -> NeighborList:
     """A list from cells made again where the particles are now, in rows as long; traceable.
 
     Not ``valid`` where ``list_pairs`` would choose other shapes.

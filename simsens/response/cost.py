@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 
 OPERATIONS = 5e9  # a second, of dense linear algebra on a core
-BANDWIDTH = 5e9  # bytes a second that a product reads
+BANDWIDTH = 2e10  # bytes a second that a product reads, on two cores
 PRODUCTS = 500  # that conjugate gradients take
 
 

@@ -115,7 +115,15 @@ def advance_and_list(
     """``advance``, which makes a stale list again, in rows as long, and goes on.
 
     Args:
-        system: and the others up to ``optimizer``, as of ``advance``.
+        system: as of ``advance``, like those up to ``optimizer``.
+        neighbors: a list from cells.
+        motion: where to go on from.
+        mobile: mask.
+        stiffness: the largest curvature.
+        target: the largest force to stop at.
+        max_move: the largest displacement.
+        budget: the number of steps.
+        optimizer: a name.
         grid: what the list was made with.
         listed: the step at which it was made.
         serves: the fewest and the most steps that a list may serve and be made again alike.

@@ -8,7 +8,7 @@ residual.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -62,7 +62,7 @@ class Krylov:
         if len(rhs) == 1:
             return self._alone(rhs, tol)
         parts = [rhs[k : k + TOGETHER] for k in range(0, len(rhs), TOGETHER)]
-        found = [self._together(*self._matrix, part, self.shift, tol) for part in parts]
+        found = [_solve_several(*self._matrix, part, self.shift, tol) for part in parts]
         whole = jax.tree.map(lambda *rows: np.concatenate(rows), *found)
         exhausted = TOGETHER * np.asarray(whole.iterations) >= rhs.shape[1]
         for k in np.flatnonzero(~np.asarray(whole.converged) & exhausted):
@@ -80,22 +80,6 @@ class Krylov:
         start = np.asarray(random, modes.dtype)
         floor = null_fraction(modes.dtype, len(start)) * self.top
         return lanczos.lowest(partial(_lanczos_steps, *self._matrix, self.top), start, floor)
-
-    @cached_property
-    def _together(self) -> Any:
-        """Several right-hand sides at once; on the CPU by SciPy, which reads the matrix once."""
-        if self.neighbors is None or jax.default_backend() != "cpu":
-            return _solve_several
-        listed = (np.asarray(self.neighbors.index), np.asarray(self.neighbors.mask))
-        system, _, mobile, _ = self._matrix
-        matrix = hessian.sparse(np.asarray(hessian.blocks(system, self.neighbors)), *listed, mobile)
-
-        def product(v: Any) -> Any:
-            shape = jax.ShapeDtypeStruct(v.shape, v.dtype)
-            return jax.pure_callback(lambda v: matrix @ np.asarray(v), shape, v)
-
-        # A program of this matrix alone, which is forgotten together with it.
-        return jax.jit(partial(_several, product))
 
 
 def _with_row(k: int, rows: np.ndarray, row: Any) -> np.ndarray:
@@ -124,25 +108,13 @@ def _solve_one(
     return jax.tree.map(lambda number: jnp.asarray(number)[None], found)
 
 
-def _several(
-    block_product: Any,
-    system: System,
-    neighbors: Any,
-    mobile: Any,
-    modes: Any,
-    rhs: Any,
-    shift: Any,
-    tol: Any,
+@jax.jit
+def _solve_several(
+    system: System, neighbors: Any, mobile: Any, modes: Any, rhs: Any, shift: Any, tol: Any
 ) -> LinearSolution:
     product, smooth = _parts(system, neighbors, mobile, shift)
-    multiply = block_product and (lambda v: block_product(v) + shift * v)
-    found = solve_block_cg(
-        product, rhs, null_space=modes, tol=tol, preconditioner=smooth, block_product=multiply
-    )
+    found = solve_block_cg(product, rhs, null_space=modes, tol=tol, preconditioner=smooth)
     return replace(found, iterations=jnp.broadcast_to(found.iterations, found.residual.shape))
-
-
-_solve_several = jax.jit(partial(_several, None))
 
 
 def _lifted(system: System, neighbors: Any, mobile: Any, modes: Any, top: Any, v: Any) -> Any:

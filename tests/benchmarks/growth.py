@@ -1,11 +1,11 @@
 """How time and memory grow with the number of particles, and what an adjoint costs.
 
-    OPENBLAS_NUM_THREADS=1 python tests/benchmarks/growth.py [--kinds disks atoms] [--sizes 1000 10000]
+    OPENBLAS_NUM_THREADS=1 python tests/benchmarks/growth.py [--kinds disks] [--sizes 1000 10000]
 
-Each size in a process of its own, which ends with its peak of memory: the way to 1e-10 from a random
-start (disks) or a perturbed lattice (Lennard-Jones atoms), all sensitivities with their certificate,
-and the gradient of the pressure in all parameters. The first run, which compiles, is told apart.
-The exponents are slopes of the logarithms against that of N, by least squares over all sizes.
+Each size in a process of its own, which ends with its peak of memory: the way to 1e-10 from a
+random start (disks) or a perturbed lattice (Lennard-Jones atoms), all sensitivities with their
+certificate, and the gradient of the pressure in all parameters. The first run, which compiles, is
+told apart. The exponents are slopes of the logarithms against that of N, by least squares.
 """
 
 import argparse
@@ -33,27 +33,28 @@ def timed(call):
     return time.perf_counter() - began, result
 
 
+def once(start):
+    """Seconds of the relaxation, of all sensitivities and of the adjoint; what was found."""
+    took, rest = timed(lambda: relax(start, fmax=1e-10))
+    forward, slopes = timed(lambda: sensitivity(rest))
+    values = dict(rest.system.fields)
+
+    def measured(fields):
+        return pressure(relaxed(rest.system.replace_parameters(fields)))
+
+    both, _ = timed(lambda: jax.value_and_grad(measured)(values))
+    alone, _ = timed(lambda: measured(values))
+    return (took, forward, both - alone), rest, slopes.certificate
+
+
 def measure(kind, number, repeats):
-    """Medians of the seconds after the first, the first relaxation's, steps, evidence, gigabytes."""
+    """Medians of the seconds after the first, the first relaxation's, evidence, gigabytes."""
     start = START[kind](number)
-    rows, first = [], None
-    for turn in range(repeats + 1):
-        took, rest = timed(lambda: relax(start, fmax=1e-10))
-        first = first or took
-        forward, slopes = timed(lambda: sensitivity(rest))
-        values = dict(rest.system.fields)
-
-        def measured(fields, at=rest.system):
-            return pressure(relaxed(at.replace_parameters(fields)))
-
-        both, _ = timed(lambda: jax.value_and_grad(measured)(values))
-        alone, _ = timed(lambda: measured(values))
-        if turn or repeats == 0:
-            rows.append((took, forward, both - alone))
-    seconds = np.median(rows, axis=0)
-    certificate = slopes.certificate
+    rows = [once(start) for _ in range(repeats + 1)]
+    seconds = np.median([row[0] for row in rows[min(1, repeats) :]], axis=0)
+    _, rest, certificate = rows[-1]
     return {
-        "number": number, "first": first, "steps": int(rest.iterations),
+        "number": number, "first": rows[0][0][0], "steps": int(rest.iterations),
         "force": float(rest.max_force), "residual": float(np.max(certificate.linear_residual)),
         "trusted": bool(certificate.trusted), "method": certificate.method,
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
@@ -63,8 +64,8 @@ def measure(kind, number, repeats):
 
 def table(kind, rows):
     print(f"\n{kind}\n")
-    print("| N | first run, s | relaxation, s | steps | force | sensitivities, s | trusted, residual |"
-          " adjoint, s | of the relaxation | peak, GB |")  # fmt: skip
+    print("| N | first run, s | relaxation, s | steps | force | sensitivities, s |"
+          " trusted, residual | adjoint, s | of the relaxation | peak, GB |")  # fmt: skip
     print("| --- |" + " --- |" * 9)
     for row in rows:
         print(f"| {row['number']} | {row['first']:.3g} | {row['relaxation']:.3g} | {row['steps']} |"

@@ -9,10 +9,11 @@ from the same positions; LAMMPS runs on one core, what is built on JAX on all.
 The step is one of FIRE, lists of neighbours included: a run of so many steps, divided. The way is a
 run until the largest force on a particle is below ``--fmax``: simsens with FIRE and its Newton
 finish, LAMMPS with its ``cg`` and ``fire``, jax-md with FIRE and a list that is updated at every
-step, ASE with FIRE where the system is small. LAMMPS's own time step, 0.005, is small for the disks:
-its ``fire`` is run with ten times that as well, about the best there is. The methods are run in turn, from one start after the
-other: a single random start may favour one of them. Medians over the starts. Compilation is told
-apart: the first run of each, from the first start, which is then run again.
+step, ASE with FIRE where the system is small. LAMMPS's own time step, 0.005, is small for the
+disks: its ``fire`` is run with ten times that as well, about the best there is. The methods are run
+in turn, from one start after the other: a single random start may favour one of them. Medians over
+the starts. Compilation is told apart: the first run of each, from the first start, which is then
+run again.
 
 LAMMPS's and simsens's laws of the disks are the same, so that energies can be compared; those of
 Lennard-Jones differ at the cutoff (shifted there, switched off smoothly here).
@@ -39,7 +40,7 @@ from simsens.particles.structure import Structure
 
 DIAMETER = np.array([[1.0, 1.2], [1.2, 1.4]])
 CUTOFF = 2.5
-STEPS = 300  # of which a step's time is taken
+STEPS = 300  # of which one is timed
 SLOW = 120.0  # seconds after which a method is not run again
 
 
@@ -257,6 +258,7 @@ def main():
     )
     parser.add_argument("--fmax", type=float, nargs="+", default=[1e-6, 1e-10])
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of which one is timed")
     parser.add_argument("--only", choices=("step", "way"))
     chosen = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
@@ -270,8 +272,8 @@ def main():
             names = methods(make(0))
             if chosen.only != "way":
                 quick = {k: v for k, v in names.items() if k != "LAMMPS cg"}
-                rows = measure(make, 1e-6, STEPS, chosen.starts, quick)
-                table(f"A step of FIRE, {number} {kind}", rows, True)
+                rows = measure(make, 1e-6, chosen.steps, chosen.starts, quick)
+                table(f"A step of FIRE of {chosen.steps}, {number} {kind}", rows, True)
             for fmax in chosen.fmax if chosen.only != "step" else ():
                 rows = measure(make, fmax, 100_000, chosen.starts, names)
                 table(f"To a largest force of {fmax:g}, {number} {kind}", rows, False)

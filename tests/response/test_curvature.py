@@ -1,8 +1,6 @@
 """The three ways of solving with the Hessian give one answer, and tell what they will cost."""
 
-import gc
 import logging
-import weakref
 
 import jax.numpy as jnp
 import numpy as np
@@ -115,12 +113,3 @@ def test_costs_grow_as_their_methods_do():
         assert large.seconds / small.seconds == pytest.approx(8**power, rel=0.01)
         assert large.memory > 7 * small.memory
     assert cost.free_memory() > 1e6
-
-
-def test_a_program_of_one_matrix_is_forgotten_with_it():
-    found = curvature("disks", "cg")
-    found.solve(np.stack([found.force, found.force]))
-    program = weakref.ref(found._krylov._together.__wrapped__)
-    del found
-    gc.collect()
-    assert program() is None

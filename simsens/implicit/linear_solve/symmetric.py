@@ -202,7 +202,6 @@ def solve_block_cg(
     maxiter: int | None = None,
     preconditioner: Preconditioner | None = None,
     null_space: Any = None,
-    block_product: Product | None = None,
 ) -> LinearSolution:
     r"""Conjugate gradients for the rows of ``b [m, n]`` together, in one shared Krylov space.
 
@@ -218,7 +217,6 @@ def solve_block_cg(
         maxiter: blocks of products to spend.
         preconditioner: ``r [n] -> M r``; applied in the symmetric sense.
         null_space: ``[k, n]`` orthonormal rows to project out.
-        block_product: ``V [n, m] -> A V``, where that is quicker than column by column.
 
     Returns:
         ``value [m, n]``, ``residual [m]``, the number of blocks, ``converged [m]``.
@@ -237,7 +235,7 @@ def solve_block_cg(
     within = project(b)
     scale, given = jnp.linalg.norm(within, axis=1), jnp.linalg.norm(b, axis=1)
     unit = within / jnp.where(scale > 0, scale, 1)[:, None]
-    multiply = block_product or jax.vmap(product, in_axes=1, out_axes=1)
+    multiply = jax.vmap(product, in_axes=1, out_axes=1)
     project_columns = jax.vmap(project, in_axes=1, out_axes=1)
     # What QR makes up for a spent direction may lie in the null space: it is projected out too.
     smooth = jax.vmap(lambda r: project(precondition(r)), in_axes=1, out_axes=1)
