@@ -260,6 +260,7 @@ def main():
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--steps", type=int, default=STEPS, help="of which one is timed")
     parser.add_argument("--only", choices=("step", "way"))
+    parser.add_argument("--without", nargs="*", default=[], help="methods to leave out")
     chosen = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     header()
@@ -269,7 +270,8 @@ def main():
     for kind in chosen.kinds:
         for number in chosen.sizes:
             make = functools.partial({"disks": disks, "atoms": atoms}[kind], number)
-            names = methods(make(0))
+            known = methods(make(0))
+            names = {name: run for name, run in known.items() if name not in chosen.without}
             if chosen.only != "way":
                 quick = {k: v for k, v in names.items() if k != "LAMMPS cg"}
                 rows = measure(make, 1e-6, chosen.steps, chosen.starts, quick)
