@@ -115,7 +115,7 @@ def fill(
     def done(stage: Callable[..., Any], *given: Any, **static: Any) -> Any:
         # A program each: in one, each stage would be computed anew wherever the next reads it.
         if traced:
-            return _in_branch(functools.partial(stage, **static), jnp.max(reach) > 0, *given)
+            return _in_branch(_stage(stage, many, **static), jnp.max(reach) > 0, *given)
         return _program(stage, many, **static)(*given)
 
     grid, by_cell = done(_sort, position, species, box, reach, boundary=boundary)
@@ -127,10 +127,14 @@ def fill(
     return Filled(index, shift, filled, cells.members, longest, far)
 
 
+def _stage(stage: Callable[..., Any], many: bool, **static: Any) -> Callable[..., Any]:
+    stage = functools.partial(stage, **static)
+    return jax.vmap(stage) if many else stage
+
+
 @functools.cache
 def _program(stage: Callable[..., Any], many: bool, **static: Any) -> Callable[..., Any]:
-    stage = functools.partial(stage, **static)
-    return jax.jit(jax.vmap(stage) if many else stage)
+    return jax.jit(_stage(stage, many, **static))
 
 
 def _in_branch(stage: Callable[..., Any], anybody: Any, *given: Any) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsens.particles import neighbors, pair
+from simsens.particles import cell_list, neighbors, pair
 from simsens.particles import system as systems
 from simsens.particles.neighbors import CutoffTooLong, all_pairs, list_bonds, list_pairs
 from simsens.particles.potentials import LennardJones, SoftSphere
@@ -340,3 +340,26 @@ def test_bonds_are_listed_in_a_box_that_has_no_value_yet():
         return jnp.sum(listed.shift[..., :1])
 
     assert jax.jit(stretch)(jnp.eye(2) * 2.0) == stretch(structure.box)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_cells_under_jit_fill_the_same_rows(many):
+    """Stages that are branches of one program, of one system or of each of several."""
+    rng = np.random.default_rng(12)
+    place, kind = rng.uniform(0, 9.0, (2, 150, 2)), np.arange(150) % 2
+    reach = np.array([[1.0, 1.2], [1.2, 1.4]])
+    boundary = (True, True)
+    stencil = cell_list.stencil_for(np.eye(2) * 9.0, boundary, 1.4)
+    given = [
+        place,
+        np.tile(kind, (2, 1)),
+        np.tile(9.0 * np.eye(2), (2, 1, 1)),
+        np.tile(reach, (2, 1, 1)),
+    ]
+    if not many:
+        given = [part[0] for part in given]
+    rows = cell_list.fill(*given, boundary, stencil, 12, 16)
+    within = jax.jit(lambda *parts: cell_list.fill(*parts, boundary, stencil, 12, 16))(*given)
+    assert np.asarray(rows.mask).sum() > 300
+    for one, other in zip(rows, within):
+        np.testing.assert_array_equal(one, other)
