@@ -184,6 +184,9 @@ class Run:
     ) -> Any:
         """Some steps: motion, energy, largest curvature. One program serves all calls.
 
+        Where the skin cannot grow, so that lists may serve few steps each, it makes them itself.
+        Only on the CPU, where that was measured, and for so many particles that it pays.
+
         The curvature costs as much as many steps, the energy as much as one: each is computed if
         the step is reached from which on it is wanted. Else the first is the last one known, and
         the second not a number.
