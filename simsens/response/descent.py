@@ -4,8 +4,8 @@ The optimizer (``optimizers``) makes them: given the force where the last move h
 next one.
 
 A list of neighbours holds while nobody has moved further than half its skin. The next move is known
-before it is made, so that the loop ends where it would outrun the list. ``advance_and_list`` then
-makes the list again without leaving the program, as long as its shapes suit.
+before it is made, so that the loop ends where it would outrun the list.
+``Descent.advance_and_list`` then makes the list again, as long as its shapes suit, and goes on.
 """
 
 from __future__ import annotations
@@ -69,96 +69,17 @@ def at_rest(position: Any, steps: int = 0) -> Motion:
     )
 
 
-def advance(
-    system: System,
-    neighbors: NeighborList | None,
-    motion: Motion,
-    mobile: Any,
-    stiffness: Any,
-    target: Any,
-    max_move: Any,
-    budget: Any,
-    optimizer: str,
-) -> Motion:
-    """Step until the largest force is at most ``target``, the list stale, or the budget spent.
+class Descent(NamedTuple):
+    """What steps are made, and how far they go.
 
-    Args:
+    Attributes:
         system: structure and potential; its positions are not read.
-        neighbors: the list, ``None`` for energies without one or to take all pairs at each step.
-        motion: where to go on from.
         mobile: ``[particle]`` mask of those that move.
         stiffness: the largest curvature.
         target: the largest force to stop at.
         max_move: the largest displacement of a particle in one step.
-        budget: the number of steps.
         optimizer: a name in ``optimizers``.
     """
-    motion = jax.tree.map(jnp.asarray, motion)
-    course = _Course(system, mobile, stiffness, target, max_move, optimizer)
-    return course.stepped(neighbors, course.begun(neighbors, motion), motion.steps + budget)
-
-
-def advance_and_list(
-    system: System,
-    neighbors: NeighborList,
-    motion: Motion,
-    mobile: Any,
-    stiffness: Any,
-    target: Any,
-    max_move: Any,
-    budget: Any,
-    optimizer: str,
-    grid: Grid,
-    listed: Any,
-    serves: Any,
-) -> tuple[Motion, NeighborList, Any]:
-    """``advance``, which makes a stale list again, in rows as long, and goes on.
-
-    Args:
-        system: as of ``advance``, like those up to ``optimizer``.
-        neighbors: a list from cells.
-        motion: where to go on from.
-        mobile: mask.
-        stiffness: the largest curvature.
-        target: the largest force to stop at.
-        max_move: the largest displacement.
-        budget: the number of steps.
-        optimizer: a name.
-        grid: what the list was made with.
-        listed: the step at which it was made.
-        serves: the fewest and the most steps that a list may serve and be made again alike.
-
-    Returns:
-        The motion, the list, and the step at which it was made. Where the shapes do not suit the
-        list that is due, it is not ``valid``, and the motion is stale.
-    """
-    motion, neighbors = jax.tree.map(jnp.asarray, (motion, neighbors))
-    course = _Course(system, mobile, stiffness, target, max_move, optimizer)
-    end, (least, most) = motion.steps + budget, serves
-
-    def body(state: Any) -> Any:
-        neighbors, motion, listed, _ = state
-        at, due = system.with_position(motion.position), motion.stale & (motion.steps < end)
-        neighbors = lax.cond(
-            due, lambda: systems.renewed_list(at, neighbors, grid), lambda: neighbors
-        )
-        listed = jnp.where(due, motion.steps, listed)
-        motion = replace(motion, stale=motion.stale & ~(due & neighbors.valid))
-        motion = course.stepped(neighbors, motion, end)
-        served = motion.steps - listed
-        again = motion.stale & neighbors.valid & (least <= served) & (served <= most)
-        again &= course.unfinished(motion) & (motion.steps < end)
-        return neighbors, motion, listed, again
-
-    start = (neighbors, course.begun(neighbors, motion), jnp.asarray(listed, motion.steps.dtype))
-    neighbors, motion, listed, _ = lax.while_loop(
-        lambda state: state[-1], body, (*start, jnp.asarray(True))
-    )
-    return motion, neighbors, listed
-
-
-class _Course(NamedTuple):
-    """What steps the optimizer makes, and how far they go; the fields are those of ``advance``."""
 
     system: System
     mobile: Any
@@ -167,7 +88,64 @@ class _Course(NamedTuple):
     max_move: Any
     optimizer: str
 
-    def begun(self, neighbors: NeighborList | None, motion: Motion) -> Motion:
+    def advance(self, neighbors: NeighborList | None, motion: Motion, budget: Any) -> Motion:
+        """Step until the largest force is at most the target, the list stale, or the budget spent.
+
+        Args:
+            neighbors: the list, ``None`` for energies without one or to take all pairs each time.
+            motion: where to go on from.
+            budget: the number of steps.
+        """
+        motion = jax.tree.map(jnp.asarray, motion)
+        return self._stepped(neighbors, self._begun(neighbors, motion), motion.steps + budget)
+
+    def advance_and_list(
+        self,
+        neighbors: NeighborList,
+        motion: Motion,
+        budget: Any,
+        grid: Grid,
+        listed: Any,
+        serves: Any,
+    ) -> tuple[Motion, NeighborList, Any]:
+        """``advance``, which makes a stale list again, in rows as long, and goes on.
+
+        Args:
+            neighbors: a list from cells.
+            motion: where to go on from.
+            budget: the number of steps.
+            grid: what the list was made with.
+            listed: the step at which it was made.
+            serves: the fewest and the most steps that a list may serve and be made again alike.
+
+        Returns:
+            The motion, the list, and the step at which it was made. Where the shapes do not suit
+            the list that is due, it is not ``valid``, and the motion is stale.
+        """
+        motion, neighbors = jax.tree.map(jnp.asarray, (motion, neighbors))
+        end, (least, most) = motion.steps + budget, serves
+
+        def body(state: Any) -> Any:
+            neighbors, motion, listed, _ = state
+            at = self.system.with_position(motion.position)
+            due = motion.stale & (motion.steps < end)
+            neighbors = lax.cond(
+                due, lambda: systems.renewed_list(at, neighbors, grid), lambda: neighbors
+            )
+            listed = jnp.where(due, motion.steps, listed)
+            motion = replace(motion, stale=motion.stale & ~(due & neighbors.valid))
+            motion = self._stepped(neighbors, motion, end)
+            served = motion.steps - listed
+            again = motion.stale & neighbors.valid & (least <= served) & (served <= most)
+            again &= self._unfinished(motion) & (motion.steps < end)
+            return neighbors, motion, listed, again
+
+        listed = jnp.asarray(listed, motion.steps.dtype)
+        start = (neighbors, self._begun(neighbors, motion), listed, jnp.asarray(True))
+        neighbors, motion, listed, _ = lax.while_loop(lambda state: state[-1], body, start)
+        return motion, neighbors, listed
+
+    def _begun(self, neighbors: NeighborList | None, motion: Motion) -> Motion:
         """The motion with its first move, if it has none yet."""
         begin, _ = self._steps(neighbors, motion)
 
@@ -183,7 +161,7 @@ class _Course(NamedTuple):
         fresh = jnp.zeros_like(motion.fresh)
         return Motion(motion.position, move, inertia, motion.steps, size, stale, fresh)
 
-    def stepped(self, neighbors: NeighborList | None, motion: Motion, end: Any) -> Motion:
+    def _stepped(self, neighbors: NeighborList | None, motion: Motion, end: Any) -> Motion:
         """The motion when it has arrived, outruns its list, or has made its steps."""
         force, (_, step) = self._force(neighbors), self._steps(neighbors, motion)
 
@@ -198,11 +176,11 @@ class _Course(NamedTuple):
             )
 
         def going(motion: Motion) -> Any:
-            return self.unfinished(motion) & ~motion.stale & (motion.steps < end)
+            return self._unfinished(motion) & ~motion.stale & (motion.steps < end)
 
         return lax.while_loop(going, body, motion)
 
-    def unfinished(self, motion: Motion) -> Any:
+    def _unfinished(self, motion: Motion) -> Any:
         """Whether there is a force to go after."""
         return (motion.max_force > self.target) & jnp.isfinite(motion.max_force)
 

@@ -150,7 +150,8 @@ def _descend(system: System, optimizer: str, fmax: float, steps: int) -> Any:
     def more(state: Any) -> Any:
         motion, top, chunk, _ = state
         left = jnp.minimum(chunk, steps - motion.steps)
-        motion = descent.advance(system, None, motion, mobile, top, fmax, max_move, left, optimizer)
+        made = descent.Descent(system, mobile, top, fmax, max_move, optimizer)
+        motion = made.advance(None, motion, left)
         force, seen = motion.max_force, curvature(motion.position)
         going = (force > fmax) & jnp.isfinite(force) & (motion.steps < steps)
         return motion, jnp.where(seen > 0, seen, top), jnp.minimum(2 * chunk, 2000), going

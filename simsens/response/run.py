@@ -89,11 +89,11 @@ def _advance(
     grid: Grid | None,
 ) -> Any:
     stiffness, target, max_move, budget, measure_at, tell_at = bounds
-    given = (system, neighbors, motion, mobile, stiffness, target, max_move, budget, optimizer)
+    steps = descent.Descent(system, mobile, stiffness, target, max_move, optimizer)
     if grid is None:
-        moved, listed = descent.advance(*given), lists[0]
+        moved, listed = steps.advance(neighbors, motion, budget), lists[0]
     else:
-        moved, neighbors, listed = descent.advance_and_list(*given, grid, *lists)
+        moved, neighbors, listed = steps.advance_and_list(neighbors, motion, budget, grid, *lists)
     at, dtype = system.with_position(moved.position), moved.max_force.dtype
     top = jax.lax.cond(
         moved.steps >= measure_at,

@@ -206,9 +206,8 @@ def advance(
     def of(leaves: Any, neighbors: Any, motion: Any, mobile: Any, bounds: Any) -> Any:
         system = form.unflatten(leaves)
         top, target, max_move, budget = bounds
-        moved = descent.advance(
-            system, neighbors, motion, mobile, top, target, max_move, budget, optimizer
-        )
+        steps = descent.Descent(system, mobile, top, target, max_move, optimizer)
+        moved = steps.advance(neighbors, motion, budget)
         return moved, systems.energy(system.with_position(moved.position), neighbors)
 
     return jax.vmap(of)(leaves, neighbors, motion, mobile, bounds)

@@ -53,10 +53,13 @@ def bare_step(system, steps=200):
     listed = systems.list_neighbors(system, 0.5)
     mobile = mobile_mask(system.structure)
     motion = descent.at_rest(np.asarray(system.structure.position))
+
     # So small a move that no list goes stale: the arithmetic of a step does not depend on it.
-    advance = jax.jit(
-        lambda s, n, m, o: descent.advance(s, n, m, o, 50.0, 0.0, 1e-9, steps, "fire"), device=None
-    )
+    @jax.jit
+    def advance(system, listed, motion, mobile):
+        made = descent.Descent(system, mobile, 50.0, 0.0, 1e-9, "fire")
+        return made.advance(listed, motion, steps)
+
     given = jax.device_put((system, listed, motion, mobile), jax.local_devices()[0])
     _, took, _ = timed(lambda: advance(*given), 3)
     number, dimension = system.structure.number, system.structure.dimension

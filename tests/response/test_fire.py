@@ -68,7 +68,8 @@ def test_steps_are_jax_mds(make, steps):
     top = hessian.largest_curvature(system, systems.list_neighbors(system), everyone)
     motion = descent.at_rest(start)
     motion = replace(motion, inertia=motion.inertia._replace(dt=np.array(0.1), alpha=np.array(0.1)))
-    motion = descent.advance(system, None, motion, everyone, top, 0.0, np.inf, steps, "fire")
+    made = descent.Descent(system, everyone, top, 0.0, np.inf, "fire")
+    motion = made.advance(None, motion, steps)
     assert motion.steps == steps
     theirs = jax_md_positions(system, top / fire.STIFFNESS_PER_MASS, steps)
     moved = np.abs(theirs - start).max()

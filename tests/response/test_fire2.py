@@ -78,7 +78,8 @@ def ours(system, top, name, longest=MAX_MOVE):
     @jax.jit
     def after(steps):
         motion = descent.at_rest(np.asarray(system.structure.position))
-        return descent.advance(system, None, motion, everyone, top, 0.0, longest, steps, name)
+        made = descent.Descent(system, everyone, top, 0.0, longest, name)
+        return made.advance(None, motion, steps)
 
     return after
 

@@ -103,10 +103,9 @@ def test_a_list_is_kept_while_it_serves():
     system = packing(number=1100, seed=5)
     mobile, before = np.ones(1100, bool), listed(system)
     for budget, far in ((0, 10.0), (3, 1e-6)):
-        motion, after, at = descent.advance_and_list(
-            system, before, descent.at_rest(system.structure.position), mobile, 300.0, 0.0, far,
-            budget, "fire", before.grid, 7, (0, 10**6),
-        )  # fmt: skip
+        made = descent.Descent(system, mobile, 300.0, 0.0, far, "fire")
+        start = descent.at_rest(system.structure.position)
+        motion, after, at = made.advance_and_list(before, start, budget, before.grid, 7, (0, 10**6))
         assert (int(motion.steps), int(at)) == (budget, 7)
         np.testing.assert_array_equal(after.index, before.index)
         np.testing.assert_array_equal(after.reference, before.reference)

@@ -97,9 +97,8 @@ def test_steps_are_jax_mds(make):
     @jax.jit
     def ours(steps):
         motion = descent.at_rest(np.asarray(system.structure.position))
-        return descent.advance(
-            system, listed, motion, everyone, top, 0.0, np.inf, steps, "precon-fire"
-        )
+        made = descent.Descent(system, everyone, top, 0.0, np.inf, "precon-fire")
+        return made.advance(listed, motion, steps)
 
     falls, last = 0, float(state.dt)
     for steps in range(1, 61):
