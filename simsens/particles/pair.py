@@ -61,7 +61,7 @@ def separation(
     return apart, jnp.sqrt(jnp.where(neighbors.mask, squared, 1))
 
 
-@jax.jit
+@jax.jit  # one program in eager code too, where it is what is differentiated most
 def energy(potential: Any, structure: Structure, position: Any, neighbors: NeighborList) -> Any:
     """The total energy, a scalar; NaN at positions that are NaN or beyond a traced list."""
     numbers = gather(potential, structure, neighbors)

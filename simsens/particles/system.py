@@ -92,7 +92,7 @@ def list_neighbors(
                 f"a bond names particle {highest}, but there are {structure.number}"
             )
         return neighbor_lists.list_bonds(structure, potential.bonds.pairs)
-    reach = potential.reach(potential.tables(structure.species_names))
+    reach = _reach(potential, structure)
     if is_traced((structure, reach)):
         return neighbor_lists.all_pairs(structure, reach)
     return neighbor_lists.list_pairs(structure, reach, skin, like)
@@ -106,9 +106,8 @@ def renewed_list(system: System, neighbors: NeighborList, grid: Grid) -> Neighbo
         neighbors: the list before.
         grid: its ``grid``, static.
     """
-    structure, potential = system.structure, system.potential
-    reach = potential.reach(potential.tables(structure.species_names))
-    return neighbor_lists.renewed(structure, reach, neighbors, grid)
+    reach = _reach(system.potential, system.structure)
+    return neighbor_lists.renewed(system.structure, reach, neighbors, grid)
 
 
 def check_range(system: System) -> None:
@@ -119,8 +118,12 @@ def check_range(system: System) -> None:
     """
     potential, structure = system.potential, system.structure
     if not isinstance(potential, (EnergyFunction, HarmonicBonds)):
-        reach = potential.reach(potential.tables(structure.species_names))
-        neighbor_lists.check_range(structure, float(np.max(reach)))
+        neighbor_lists.check_range(structure, float(np.max(_reach(potential, structure))))
+
+
+def _reach(potential: Any, structure: Structure) -> Any:
+    """How far the interaction reaches, a number or ``[species, species]``."""
+    return potential.reach(potential.tables(structure.species_names))
 
 
 def energy(system: System, neighbors: NeighborList | None = None) -> Any:
