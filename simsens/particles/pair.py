@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from simsens.particles import space
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.structure import Structure
 
@@ -103,6 +104,9 @@ def force_function(
     numbers = gather(potential, structure, neighbors)
 
     def of(position: Any) -> Any:
+        # The way since the list was made is what steps ask for too: found once for both.
+        gone = space.longest(position - neighbors.reference)
+        told = neighbors.valid & jnp.isfinite(gone)
         # Tied to the positions: XLA would make all shifts numbers of eight bytes before a loop over
         # steps, which takes longer to read than to make them anew.
         shift, position = jax.lax.optimization_barrier((neighbors.shift, position))
@@ -117,7 +121,6 @@ def force_function(
         def untold() -> Any:
             return jnp.full(neighbors.index.shape, jnp.nan, position.dtype)
 
-        told = _told(position, neighbors)
         if jax.default_backend() == "cpu":
             # A branch is a loop of its own. Within the loop of the sums, which is ordered, the law
             # would be evaluated number by number: half as fast.

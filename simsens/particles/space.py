@@ -13,6 +13,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from simsens.particles.structure import Structure
 
@@ -51,6 +52,23 @@ def displacement(structure: Structure) -> Callable[..., Any]:
         return difference + nearest_image(structure, difference) @ structure.box
 
     return between
+
+
+def longest(vectors: Any) -> Any:
+    """The length of the longest of ``vectors [particle, dimension]``, not to be differentiated.
+
+    A number that is not negative is the larger, the larger its bits are as a whole number, and NaN
+    is the largest: the maximum of whole numbers takes a third of the time.
+
+    Example:
+        >>> print(longest(np.array([[3.0, 4.0], [0.0, 1.0]])))
+        5.0
+    """
+    squares = jnp.sum(vectors * vectors, axis=-1)
+    whole = np.dtype(f"int{8 * squares.dtype.itemsize}")
+    bits = lax.bitcast_convert_type(squares, whole) & np.iinfo(whole).max  # NaN may have a sign
+    most = jnp.max(bits, initial=np.array(0, whole))
+    return jnp.sqrt(lax.bitcast_convert_type(most, squares.dtype))
 
 
 def volume(structure: Structure) -> Any:

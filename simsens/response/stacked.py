@@ -25,7 +25,7 @@ import numpy as np
 from jax import lax
 from jax.scipy.linalg import cho_solve
 
-from simsens.particles import cell_list
+from simsens.particles import cell_list, space
 from simsens.particles import neighbors as neighbor_lists
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
@@ -259,7 +259,7 @@ def _visit(system: System, neighbors: Any, mobile: Any, position: Any) -> tuple[
     """Energy, masked force and its largest size."""
     at = system.with_position(position)
     force = jnp.where(mobile[:, None], systems.force(at, neighbors), 0)
-    return systems.energy(at, neighbors), force, descent.longest(force)
+    return systems.energy(at, neighbors), force, space.longest(force)
 
 
 def _finish(
@@ -280,7 +280,7 @@ def _finish(
     def descend(position: Any, known: Any, step: Any) -> Any:
         """The first point along the step that is low enough, and whether there is one."""
         energy, force, size = known
-        promised, reach = jnp.vdot(force, step), descent.longest(step)
+        promised, reach = jnp.vdot(force, step), space.longest(step)
         scale = jnp.minimum(1, max_move / jnp.where(reach > 0, reach, 1))
 
         def shorter(state: Any) -> Any:
@@ -305,9 +305,9 @@ def _finish(
         position, known, taken, slow, _, _ = state
         _, _, size = known
         step = direction(position, known[1])
-        gone = 0.0 if neighbors is None else descent.longest(position - neighbors.reference)
+        gone = 0.0 if neighbors is None else space.longest(position - neighbors.reference)
         skin = jnp.inf if neighbors is None else neighbors.skin
-        stale = gone + jnp.minimum(descent.longest(step), max_move) > skin / 2
+        stale = gone + jnp.minimum(space.longest(step), max_move) > skin / 2
         there, found, good = descend(position, known, jnp.where(stale, jnp.nan, step))
         position, known = jax.tree.map(partial(jnp.where, good), (there, found), (position, known))
         slow = jnp.where(found[2] > 0.5 * size, slow + 1, 0)
