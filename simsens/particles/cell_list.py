@@ -245,11 +245,14 @@ def _around(grid: _Grid, box: Any, boundary: tuple[bool, ...], parts: Any) -> _C
     dtype = grid.wrapped.dtype
     theres, names, overs, edges, origin = [], [], [], [], []
     # In whole numbers: 55 / 55 by way of a reciprocal falls short of one, and loses the last image.
-    # Few are divided: dividing is slow, and a stencil has few steps along an axis.
+    # Few are divided: a stencil has few steps along an axis.
     for k, count in enumerate(grid.count):
         steps, row = np.unique([step[k] for step, _ in parts], return_inverse=True)
         around = grid.cell[k] + steps.astype(np.int32)[:, None]
-        over = around // count if boundary[k] else jnp.zeros_like(around)
+        over = jnp.zeros_like(around)
+        if boundary[k]:  # dividing is slow, and next to an edge comparing does
+            beside = (around >= count).astype(np.int32) - (around < 0).astype(np.int32)
+            over = beside if np.abs(steps).max() <= 1 else around // count
         around = around - over * count
         overs.append(over)
         theres.append(((around >= 0) & (around < count))[row])

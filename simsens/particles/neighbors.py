@@ -18,7 +18,9 @@ values yet, ``all_pairs`` takes every pair; it needs no list and cannot overflow
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -128,18 +130,20 @@ def _by_table(
                 f"{len(position)} particles make {len(position) ** 2:.2g} pairs: set a cutoff"
             )
         return _by_cells(structure, reach, skin, like)
-    squared = sum((wrapped[:, None, k] - ghost[None, :, k]) ** 2 for k in range(wrapped.shape[1]))
-    row, column = np.nonzero(np.asarray(squared) < longest**2)
+    # In the order of the rows, so that the entries, many times as many, need not be sorted.
+    order = np.lexsort((*edges.T, owner))
+    ghost, owner, edges = ghost[order], owner[order], edges[order]
+    squared = np.zeros((len(wrapped), len(ghost)))
+    for mine, theirs in zip(wrapped.T, ghost.T):
+        squared += (mine[:, None] - theirs) ** 2
+    row, column = np.nonzero(squared < longest**2)
     neighbor = owner[column]
-    self_pair = (row == neighbor) & ~edges[column].any(axis=1)
-    distance = np.linalg.norm(ghost[column] - wrapped[row], axis=1)
-    keep = ~self_pair & (distance < reach[species[row], species[neighbor]] + skin)
-    row, column, neighbor = row[keep], column[keep], neighbor[keep]
+    near = np.sqrt(squared[row, column]) < reach[species[row], species[neighbor]] + skin
+    near &= (row != neighbor) | edges[column].any(axis=1)
+    row, column, neighbor = row[near], column[near], neighbor[near]
     shift = edges[column] - wraps[neighbor] + wraps[row]
-
-    order = np.lexsort((*shift.T, neighbor, row))
     slots = 0 if like is None else like.index.shape[1]
-    return _rows(structure, row[order], neighbor[order], shift[order], None, skin, slots)
+    return _rows(structure, row, neighbor, shift, None, skin, slots)
 
 
 def _by_cells(
@@ -218,7 +222,10 @@ def _much_shorter(slots: int) -> int:
 def _guess(
     structure: Structure, position: np.ndarray, box: np.ndarray, longest: float
 ) -> tuple[int, int]:
-    """Members of a cell and neighbours of a particle, were all spread evenly, within reason."""
+    """Members of a cell and neighbours of a particle, were all spread evenly, within reason.
+
+    With room for a fifth more, as where a crystal melts: longer rows would be one more program.
+    """
     number, dimension = position.shape
     extent = np.ptp(position @ np.linalg.inv(box), axis=0)
     size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
@@ -227,7 +234,7 @@ def _guess(
     mean = number * ball / max(size, ball)
     mean = min(mean, 200.0)  # where it is more, the first list will tell how many there are
     in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
-    return rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), rounded(int(mean) + 2)
+    return rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), rounded(int(1.2 * mean) + 2)
 
 
 def list_bonds(structure: Structure, bonds: np.ndarray) -> NeighborList:
@@ -295,16 +302,23 @@ def _ghosts(
             f"the interaction reaches {longest:.6g}, {reduced.max():.3g} times the width of the"
             " box: are the units of cutoff and box the same?"
         )
-    fraction = wrapped @ np.linalg.inv(box)
+    counts = counts.astype(int)
+    # Free edges are not bounded by the box: only periodic ones decide what is near.
+    near = [
+        [~periodic | (x + step > -far) & (x + step < 1 + far) for step in range(-count, count + 1)]
+        for x, far, periodic, count in zip(
+            (wrapped @ np.linalg.inv(box)).T, reduced, np.array(structure.boundary), counts
+        )
+    ]
     ghosts, owners, edges = [wrapped], [np.arange(number)], [home]
-    for image in itertools.product(*(range(-int(c), int(c) + 1) for c in counts)):
-        if not any(image):
+    for places in itertools.product(*(range(len(steps)) for steps in near)):
+        image = np.array(places) - counts
+        if not image.any():
             continue
-        # Free edges are not bounded by the box: only periodic ones decide what is near.
-        near = (fraction + image > -reduced) & (fraction + image < 1 + reduced)
-        near |= ~np.array(structure.boundary)
-        chosen = np.flatnonzero(near.all(axis=1))
-        ghosts.append(wrapped[chosen] + np.array(image) @ box)
+        chosen = np.flatnonzero(
+            functools.reduce(operator.and_, map(list.__getitem__, near, places))
+        )
+        ghosts.append(wrapped[chosen] + image @ box)
         owners.append(chosen)
         edges.append(np.tile(image, (len(chosen), 1)))
     return np.concatenate(ghosts), np.concatenate(owners), np.concatenate(edges)
