@@ -19,10 +19,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from simsens.implicit.linear_solve import LinearSolution
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction
-from simsens.implicit.linear_solve.spectrum import spectrum
+from simsens.implicit.linear_solve.spectrum import Spectrum, spectrum
 from simsens.implicit.sparse_factor import Singular, SparseFactor, largest
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
@@ -94,7 +95,7 @@ class Curvature:
         if self.method == "dense":
             matrix = np.asarray(found[2])
             top = np.abs(matrix).sum(axis=1).max(initial=0)
-            self._factorise(matrix + shift * top * np.diag(self._kept))
+            self._matrix = self._without_rigid_modes(matrix + shift * top * np.diag(self._kept))
         else:
             self._top = float(found[2])
             self._shift = shift * self._top
@@ -128,13 +129,28 @@ class Curvature:
             self._size, self.method, cost.predict(self.method, self._size, entries),
         )  # fmt: skip
 
-    def _factorise(self, matrix: np.ndarray) -> None:
+    def _without_rigid_modes(self, matrix: np.ndarray) -> np.ndarray:
         # At a point that is not quite a minimum a free rotation costs about the residual force; it
         # is taken out exactly, so that it is neither inverted nor counted as a curvature.
         modes = self.rigid_modes
         matrix = matrix - modes.T @ (modes @ matrix)
-        self._matrix = matrix - (matrix @ modes.T) @ modes
-        self._spectrum = spectrum(self._matrix)
+        return np.asarray(matrix - (matrix @ modes.T) @ modes)
+
+    @cached_property
+    def _spectrum(self) -> Spectrum:
+        return spectrum(self._matrix)
+
+    @cached_property
+    def _cholesky(self) -> Any:
+        """The dense factor, a tenth of the spectrum's price; ``None`` if it is not definite."""
+        modes, top = self.rigid_modes, np.abs(self._matrix).sum(axis=1).max(initial=0)
+        # What was taken out, and what is left out, is held: no force acts on it.
+        held = self._matrix + top * (modes.T @ modes)
+        held[np.diag_indices(self._size)] += top * ~self._kept
+        try:
+            return cho_factor(held, lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return None
 
     def solve(self, rhs: Any) -> LinearSolution:
         """Solve for the rows of ``rhs [m, n]``, with one true residual each."""
@@ -178,13 +194,13 @@ class Curvature:
         rhs = np.asarray(force).reshape(1, -1)
         if self.method == "cg":
             found = self._krylov.solve(rhs, NEWTON_TOLERANCE)
-            if not np.all(found.converged):
-                return None
-        elif not self.convex:
-            return None
+            value = found.value if np.all(found.converged) else None
+        elif self.method == "sparse":
+            value = self.solve(rhs).value if self.convex else None
         else:
-            found = self.solve(rhs)
-        return np.asarray(found.value).reshape(np.shape(force))
+            factor = self._cholesky
+            value = cho_solve(factor, rhs[0], check_finite=False) if factor else None
+        return None if value is None else np.asarray(value).reshape(np.shape(force))
 
     @cached_property
     def _krylov(self) -> Krylov:

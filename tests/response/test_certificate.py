@@ -43,7 +43,9 @@ def test_a_parameter_without_effect_does_not_spoil_the_verdict(slopes, seed):
 
 
 def test_a_parameter_without_effect_has_a_small_bound(slopes):
-    assert max(slope.certificate.error_bound.max() for slope in slopes) < 1e-6
+    # What the rounding of the forces at the minimum leaves, 5e-15 here and as large by chance as
+    # twice that, bounds it at 5e-7 to 1e-6.
+    assert max(slope.certificate.error_bound.max() for slope in slopes) < 2e-6
 
 
 # --- the bound against the truth -----------------------------------------------------------------

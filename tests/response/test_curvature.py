@@ -70,6 +70,34 @@ def test_all_ways_see_the_same_spectrum(name):
         assert 0.8 * dense.largest < other.largest <= dense.largest * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("name", REST)
+@pytest.mark.parametrize("solver", ["dense", "sparse", "cg"])
+def test_a_step_balances_the_force(name, solver):
+    """Newton's step is what the spectrum gives, though no spectrum is computed for it."""
+    shifted, exact = curvature(name, solver, shift=1e-10), curvature(name, "dense")
+    force = np.random.default_rng(3).normal(size=exact.force.size)
+    force *= np.repeat(exact.mobile, REST[name].structure.dimension)
+    force -= exact.rigid_modes.T @ (exact.rigid_modes @ force)
+    step = shifted.step(force.reshape(REST[name].structure.position.shape))
+    assert "_spectrum" not in vars(shifted)
+    there = np.asarray(exact.solve(force[None]).value)[0]
+    digits = 1e-3 if solver == "cg" else 1e-9
+    scale = exact.condition * np.linalg.norm(there)
+    assert np.linalg.norm(step.ravel() - there) < digits * scale
+    assert np.all(step[~exact.mobile] == 0)
+
+
+@pytest.mark.parametrize("solver", ["dense", "sparse"])
+def test_no_step_is_made_from_a_saddle(solver):
+    """Three atoms in a row, drawn further apart than the pairs bear."""
+    place = np.array([[0.0, 0.0, 0.0], [1.6, 0.0, 0.0], [3.2, 0.0, 0.0]])
+    system = System(Structure(place), LennardJones(cutoff=3.0))
+    listed = systems.list_neighbors(system, 0.3)
+    found = Curvature(system, listed, np.ones(3, bool), solver, shift=1e-10)
+    assert found.negative_modes > 0
+    assert found.step(np.asarray(place) * [1.0, 0.0, 0.0]) is None
+
+
 def test_the_diagonal_blocks_are_those_of_the_matrix():
     for name, system in REST.items():
         listed = systems.list_neighbors(system)
