@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from simsens.particles import pair
+from simsens.particles import pair, space
 from simsens.particles import system as systems
 from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.system import System
@@ -105,9 +105,7 @@ class Descent(NamedTuple):
         motion: Motion,
         budget: Any,
         grid: Grid,
-        listed: Any,
-        serves: Any,
-    ) -> tuple[Motion, NeighborList, Any]:
+    ) -> tuple[Motion, NeighborList]:
         """``advance``, which makes a stale list again, in rows as long, and goes on.
 
         Args:
@@ -115,35 +113,29 @@ class Descent(NamedTuple):
             motion: where to go on from.
             budget: the number of steps.
             grid: what the list was made with.
-            listed: the step at which it was made.
-            serves: the fewest and the most steps that a list may serve and be made again alike.
 
         Returns:
-            The motion, the list, and the step at which it was made. Where the shapes do not suit
-            the list that is due, it is not ``valid``, and the motion is stale.
+            The motion and the list. Where the shapes do not suit the list that is due, it is not
+            ``valid``, and the motion is stale.
         """
         motion, neighbors = jax.tree.map(jnp.asarray, (motion, neighbors))
-        end, (least, most) = motion.steps + budget, serves
+        end = motion.steps + budget
 
         def body(state: Any) -> Any:
-            neighbors, motion, listed, _ = state
+            neighbors, motion, _ = state
             at = self.system.with_position(motion.position)
             due = motion.stale & (motion.steps < end)
             neighbors = lax.cond(
                 due, lambda: systems.renewed_list(at, neighbors, grid), lambda: neighbors
             )
-            listed = jnp.where(due, motion.steps, listed)
             motion = replace(motion, stale=motion.stale & ~(due & neighbors.valid))
             motion = self._stepped(neighbors, motion, end)
-            served = motion.steps - listed
-            again = motion.stale & neighbors.valid & (least <= served) & (served <= most)
-            again &= self._unfinished(motion) & (motion.steps < end)
-            return neighbors, motion, listed, again
+            again = motion.stale & neighbors.valid
+            return neighbors, motion, again & self._unfinished(motion) & (motion.steps < end)
 
-        listed = jnp.asarray(listed, motion.steps.dtype)
-        start = (neighbors, self._begun(neighbors, motion), listed, jnp.asarray(True))
-        neighbors, motion, listed, _ = lax.while_loop(lambda state: state[-1], body, start)
-        return motion, neighbors, listed
+        start = (neighbors, self._begun(neighbors, motion), jnp.asarray(True))
+        neighbors, motion, _ = lax.while_loop(lambda state: state[-1], body, start)
+        return motion, neighbors
 
     def _begun(self, neighbors: NeighborList | None, motion: Motion) -> Motion:
         """The motion with its first move, if it has none yet."""
@@ -152,12 +144,12 @@ class Descent(NamedTuple):
         def first() -> Any:
             pull = self._force(neighbors)(motion.position)
             inertia, move = begin(motion.inertia, pull)
-            return self._bounded(move), inertia, longest(pull)
+            return *self._bounded(move), inertia, space.longest(pull)
 
-        known = (motion.move, motion.inertia, motion.max_force)
+        known = (motion.move, space.longest(motion.move), motion.inertia, motion.max_force)
         # A move that is known has its bound: to bound it again could change its last digit.
-        move, inertia, size = lax.cond(motion.fresh, first, lambda: known)
-        stale = _outruns(neighbors, motion.position, move)
+        move, far, inertia, size = lax.cond(motion.fresh, first, lambda: known)
+        stale = _outruns(neighbors, motion.position, far)
         fresh = jnp.zeros_like(motion.fresh)
         return Motion(motion.position, move, inertia, motion.steps, size, stale, fresh)
 
@@ -169,11 +161,9 @@ class Descent(NamedTuple):
             position = motion.position + motion.move
             pull = force(position)
             inertia, move = step(motion.inertia, pull)
-            move = self._bounded(move)
-            stale = _outruns(neighbors, position, move)
-            return Motion(
-                position, move, inertia, motion.steps + 1, longest(pull), stale, motion.fresh
-            )
+            move, far = self._bounded(move)
+            stale, size = _outruns(neighbors, position, far), space.longest(pull)
+            return Motion(position, move, inertia, motion.steps + 1, size, stale, motion.fresh)
 
         def going(motion: Motion) -> Any:
             return self._unfinished(motion) & ~motion.stale & (motion.steps < end)
@@ -191,10 +181,11 @@ class Descent(NamedTuple):
         setting = optimizers.Setting(here, neighbors, self.mobile, stiffness, self.max_move)
         return optimizers.steps(self.optimizer, setting)
 
-    def _bounded(self, move: Any) -> Any:
-        """The move, no particle further than its bound."""
-        far = jnp.maximum(longest(move), _tiny(move.dtype))
-        return move * jnp.minimum(1, self.max_move / far).astype(move.dtype)
+    def _bounded(self, move: Any) -> tuple[Any, Any]:
+        """The move, no particle further than its bound, and how far the furthest goes."""
+        far = jnp.maximum(space.longest(move), _tiny(move.dtype))
+        move = move * jnp.minimum(1, self.max_move / far).astype(move.dtype)
+        return move, jnp.minimum(far, self.max_move).astype(move.dtype)
 
     def _force(self, neighbors: NeighborList | None) -> Callable[[Any], Any]:
         """Masked forces by position, with what does not change with it computed once."""
@@ -211,17 +202,12 @@ class Descent(NamedTuple):
         return lambda x: jnp.where(mask, force(x), 0)
 
 
-def _outruns(neighbors: NeighborList | None, position: Any, move: Any) -> Any:
-    """Whether the list would not hold after the move."""
+def _outruns(neighbors: NeighborList | None, position: Any, far: Any) -> Any:
+    """Whether the list would not hold after a move so far."""
     if neighbors is None:
         return jnp.asarray(False)
-    return longest(position - neighbors.reference) + longest(move) > neighbors.skin / 2
+    return space.longest(position - neighbors.reference) + far > neighbors.skin / 2
 
 
 def _tiny(dtype: Any) -> Any:
     return np.asarray(1e-300 if dtype == jnp.float64 else 1e-30, dtype)
-
-
-def longest(vectors: Any) -> Any:
-    """The length of the longest of ``vectors [particle, dimension]``."""
-    return jnp.sqrt(jnp.max(jnp.sum(vectors * vectors, axis=-1)))

@@ -2,8 +2,8 @@ r"""One relaxation in progress: what is fixed about it, and what changes.
 
 The path depends on the system alone. Where the host looks in between, to report, to keep a frame or
 a state, or because time is up, leaves no trace in it: the curvature is measured at steps that are
-known beforehand, and lists are adapted by how many steps they served. So a run that is repeated, or
-goes on from a state that was kept, takes the same steps to the last bit.
+known beforehand, and a list is made when a particle has moved too far. So a run that is repeated,
+or goes on from a state that was kept, takes the same steps to the last bit.
 """
 
 from __future__ import annotations
@@ -34,11 +34,9 @@ NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton st
 NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make,
 NEWTON_FEW = 1000  # ... for so many particles; of more, more contacts may still change
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
-FEW_STEPS, MANY_STEPS = 15, 60  # that a list of neighbours serves, before the skin is adapted
-LEAST_SKIN = 0.3  # spacings
-WIDEST_SKIN = {2: 0.8, 3: 0.3}  # by dimension: rows grow with its square and its cube
-WIDEST_OF_FEW = 0.45  # ... of up to FEW particles: longer rows would be one more program to compile
-FEW = 1000
+FEW = 1000  # particles, whose lists cost the host more than their steps:
+SKIN_OF_FEW = {2: 1.2, 3: 0.5}  # spacings that a list looks further, by dimension,
+SKIN = {2: 0.6, 3: 0.3}  # ... and of more, where rows that are longer cost as much as lists save
 CHUNK_SECONDS = 0.5  # how often a long run reports
 REPORTS = 1.02  # ... and how many steps lie between: none at first, a fiftieth of those made later
 NEVER = np.iinfo(np.int32).max  # a step that is not reached
@@ -62,19 +60,17 @@ def rounding(dtype: Any, top: float, extent: float) -> float:
     return 0.5 * float(np.finfo(dtype).eps) * top * extent
 
 
-def adapted_skin(
-    skin: float, made: float, spacing: float, shape: tuple[int, ...], first: bool = False
-) -> float:
-    """Look further where a list has served few steps, less far where it has served many.
+def skin_for(shape: tuple[int, ...], spacing: float, max_move: float) -> float:
+    """How much further than the interaction lists look; a run keeps it, so that it compiles once.
 
-    After the first list at once as far as is worth it: each length of rows is one more program.
+    Args:
+        shape: ``(particles, dimension)``.
+        spacing: a typical distance between particles.
+        max_move: the largest displacement of a particle in one step.
     """
     number, dimension = shape
-    if made < FEW_STEPS:
-        widest = WIDEST_SKIN[dimension]
-        widest = min(widest, WIDEST_OF_FEW) if number <= FEW else widest
-        return min(np.inf if first else 1.5 * skin, max(widest, LEAST_SKIN) * spacing)
-    return max(skin / 1.5, LEAST_SKIN * spacing) if made > MANY_STEPS else skin
+    wide = SKIN_OF_FEW if number <= FEW else SKIN
+    return max(wide[dimension] * spacing, 2.5 * max_move)
 
 
 @partial(jax.jit, static_argnames=("optimizer", "grid"))
@@ -84,16 +80,15 @@ def _advance(
     motion: Any,
     mobile: Any,
     bounds: Any,
-    lists: Any,
     optimizer: str,
     grid: Grid | None,
 ) -> Any:
     stiffness, target, max_move, budget, measure_at, tell_at = bounds
     steps = descent.Descent(system, mobile, stiffness, target, max_move, optimizer)
     if grid is None:
-        moved, listed = steps.advance(neighbors, motion, budget), lists[0]
+        moved = steps.advance(neighbors, motion, budget)
     else:
-        moved, neighbors, listed = steps.advance_and_list(neighbors, motion, budget, grid, *lists)
+        moved, neighbors = steps.advance_and_list(neighbors, motion, budget, grid)
     at, dtype = system.with_position(moved.position), moved.max_force.dtype
     top = jax.lax.cond(
         moved.steps >= measure_at,
@@ -105,7 +100,7 @@ def _advance(
         lambda: systems.energy(at, neighbors),
         lambda: jnp.asarray(jnp.nan, dtype),
     )
-    return moved, energy, top, listed, None if grid is None else neighbors
+    return moved, energy, top, None if grid is None else neighbors
 
 
 class Run:
@@ -132,10 +127,8 @@ class Run:
         self.spacing = space.spacing(system.structure)
         self.max_move = 0.1 * self.spacing if max_move is None else max_move
         self.extent = max(float(np.ptp(self.start, axis=0).max()), self.max_move)
-        self.least_skin = max(LEAST_SKIN * self.spacing, 2.5 * self.max_move)
-        widest = adapted_skin(self.least_skin, 0, self.spacing, self.start.shape, first=True)
-        few = len(self.start) <= FEW
-        self.course = Course(skin=self.least_skin if few else max(widest, self.least_skin))
+        self.skin = skin_for(self.start.shape, self.spacing, self.max_move)
+        self.course = Course()
         self.history: list[tuple[float, float, float]] = []
         self.neighbors: NeighborList | None = None
         self.asked = False  # whether somebody asked to stop
@@ -144,7 +137,7 @@ class Run:
     def renew(self, position: Any) -> None:
         """List the neighbours afresh at these positions, in rows no shorter than before."""
         at = self.system.with_position(position)
-        self.neighbors = systems.list_neighbors(at, self.course.skin, self.neighbors)
+        self.neighbors = systems.list_neighbors(at, self.skin, self.neighbors)
 
     def survey(self, position: Any, measure: bool = True) -> tuple[float, float, float]:
         """Energy, largest force, largest curvature at these positions."""
@@ -184,23 +177,20 @@ class Run:
     ) -> Any:
         """Some steps: motion, energy, largest curvature. One program serves all calls.
 
-        Where the skin cannot grow, so that lists may serve few steps each, it makes them itself.
-        Only on the CPU, where that was measured, and for so many particles that it pays.
+        It makes lists that have become stale itself, where they come from cells. Only on the CPU,
+        where that was measured, and for so many particles that it pays.
 
         The curvature costs as much as many steps, the energy as much as one: each is computed if
         the step is reached from which on it is wanted. Else the first is the last one known, and
         the second not a number.
         """
         bounds = (top, target, self.max_move, budget, measure_at, tell_at)
-        serves, grid = self._serves(), None
-        if serves[0] == 0 and len(self.start) > FEW and jax.default_backend() == "cpu":
-            grid = self.neighbors.grid if self.neighbors else None
-        moved, energy, top, listed, neighbors = _advance(
-            self.system, self.neighbors, motion, self.mobile, bounds,
-            (self.course.listed, serves), self.optimizer, grid,
-        )  # fmt: skip
+        within = len(self.start) > FEW and jax.default_backend() == "cpu"
+        grid = self.neighbors.grid if within and self.neighbors else None
+        moved, energy, top, neighbors = _advance(
+            self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer, grid
+        )
         if neighbors is not None:
-            self.course.listed = int(listed)
             if neighbors.valid:
                 self.neighbors = replace(neighbors, grid=grid)
             else:  # the list that is due has other shapes
@@ -257,7 +247,7 @@ class Run:
                 if force <= self.fmax:
                     return position, done, "max force <= fmax, by Newton steps"
                 if taken:  # FIRE starts anew from where Newton left it
-                    motion, course.listed = descent.at_rest(position, done), done
+                    motion = descent.at_rest(position, done)
                 course.target = max(force / 10, self.fmax)
                 if (
                     self.asked
@@ -290,7 +280,6 @@ class Run:
             done = reached
             self._check_floor(force, course.top)
             if stale:
-                course.skin, course.listed = self._adapted(done - course.listed), done
                 self.renew(position)
             elif time.perf_counter() - began < CHUNK_SECONDS:
                 chunk = min(2 * chunk, 2000)
@@ -306,19 +295,6 @@ class Run:
                 return np.asarray(position), done, STOPPED
             if self.record and self.record.due():
                 self._keep(motion)
-
-    def _adapted(self, served: float) -> float:
-        """The skin of the next list, after one that served so many steps."""
-        course = self.course
-        first = course.listed == 0
-        skin = adapted_skin(course.skin, served, self.spacing, self.start.shape, first)
-        return max(skin, self.least_skin)
-
-    def _serves(self) -> tuple[int, int]:
-        """The fewest and the most steps that a list may serve for the skin to stay."""
-        skin = self.course.skin
-        least = 0 if self._adapted(0) == skin else FEW_STEPS
-        return least, NEVER if self._adapted(NEVER) == skin else MANY_STEPS
 
     def _newton_target(self) -> float:
         number = self.system.structure.number
@@ -382,7 +358,7 @@ class Run:
         """The record of the run, with the final energy and force on a fresh list."""
         position, steps, criterion = ended
         self.renew(position)
-        energy, force, _ = self.survey(position)
+        energy, force, _ = self.survey(position, measure=False)
         converged = force <= self.fmax
         if self.history[-1][0] < steps or self.history[-1][2] != force:
             self.history.append((steps, energy, force))

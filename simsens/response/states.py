@@ -25,8 +25,6 @@ class Course:
     Attributes:
         top: the largest curvature, as measured last.
         target: the largest force at which Newton's method is tried, or the run ends.
-        skin: that the next list of neighbours will have.
-        listed: the step at which the list was made.
         measured: the step at which the curvature is to be measured again.
         best: the smallest of the largest forces seen, to tell a stall.
         best_step: the step it was seen at.
@@ -34,8 +32,6 @@ class Course:
 
     top: float = 1.0
     target: float = 0.0
-    skin: float = 0.0
-    listed: int = 0
     measured: int = 20
     best: float = np.inf
     best_step: int = 0

@@ -155,8 +155,7 @@ class Rounds:
             for rows, value in zip(jax.tree.leaves(self.motion), start):
                 rows[place] = value
         self.reach = stacked.reach(self.stack)
-        self.spacing = max(task.spacing for task in self.places if task)
-        self.skin = max(self.skin, run.LEAST_SKIN * self.spacing)
+        self.skin = max(_skin(task) for task in self.places if task)
         self.chunk = FIRST_STEPS
         self._list()
         return self._survey()
@@ -251,8 +250,6 @@ class Rounds:
         else:
             typical = float(np.median(made))
             self.chunk = int(np.clip(1.5 * typical, FIRST_STEPS, MOST_STEPS))
-            shape = self.stack.position.shape[1:]
-            self.skin = run.adapted_skin(self.skin, typical, self.spacing, shape)
             self._list()
         if self.rounds in SURVEYED:
             self._survey()
@@ -263,7 +260,7 @@ class Rounds:
         padded = group + group[:1] * (len(stack.position) - len(group))
         for place, task in enumerate(padded):
             stack.put(place, task.system.with_position(task.position))
-        skin = run.LEAST_SKIN * max(task.spacing for task in group)
+        skin = max(_skin(task) for task in group)
         neighbors = stacked.list_neighbors(stack, stacked.reach(stack), skin)
         bounds = [(task.floor, task.max_move, self.steps - task.done) for task in padded]
         floor, max_move, budget = np.array(bounds).T
@@ -329,6 +326,10 @@ class Rounds:
             start=ended.start,
             history=np.concatenate([ended.history, history[1:]]),
         )
+
+
+def _skin(task: _Task) -> float:
+    return run.skin_for(task.position.shape, task.spacing, task.max_move)
 
 
 def _task(index: int, system: System) -> _Task:
