@@ -32,6 +32,7 @@ from simsens.particles import cell_list, space
 from simsens.particles.structure import Structure
 
 MAX_PAIRS = 100_000_000  # of all with all: a table and a list of some 3 GB
+MAX_TRACED = 30_000_000  # ... where each is kept with its images: some 2 GB
 MAX_ENTRIES = 300_000_000  # of a list from cells: some 10 GB
 MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
 MUCH_SHORTER = 0.65  # of the rows there are
@@ -40,6 +41,10 @@ BRUTE_FORCE = 1_000_000  # below this many distances numpy's plain table beats a
 
 class CutoffTooLong(ValueError):
     """The interaction reaches further than a list of neighbours can hold."""
+
+
+class TooManyPairs(ValueError):
+    """All pairs of particles are more than memory holds."""
 
 
 class Grid(NamedTuple):
@@ -133,12 +138,14 @@ def _by_table(
     # In the order of the rows, so that the entries, many times as many, need not be sorted.
     order = np.lexsort((*edges.T, owner))
     ghost, owner, edges = ghost[order], owner[order], edges[order]
-    squared = np.zeros((len(wrapped), len(ghost)))
-    for mine, theirs in zip(wrapped.T, ghost.T):
-        squared += (mine[:, None] - theirs) ** 2
-    row, column = np.nonzero(squared < longest**2)
-    neighbor = owner[column]
-    near = np.sqrt(squared[row, column]) < reach[species[row], species[neighbor]] + skin
+    squared, along = np.zeros((2, len(wrapped), len(ghost)))
+    for mine, theirs in zip(wrapped.T, ghost.T):  # in place: new memory costs more than the sums
+        np.subtract(mine[:, None], theirs, out=along)
+        squared += np.square(along, out=along)
+    place = np.flatnonzero(squared < longest**2)
+    row, column = np.divmod(place, len(ghost))  # twice as fast as to ask for both
+    neighbor, apart = owner[column], np.sqrt(squared.ravel()[place])
+    near = apart < reach[species[row], species[neighbor]] + skin
     near &= (row != neighbor) | edges[column].any(axis=1)
     row, column, neighbor = row[near], column[near], neighbor[near]
     shift = edges[column] - wraps[neighbor] + wraps[row]
@@ -259,9 +266,18 @@ def all_pairs(structure: Structure, reach: Any) -> NeighborList:
 
     With a concrete box and ``reach`` as many images as needed are taken. Otherwise one image is,
     and ``valid`` tells whether that was enough: ``reach`` below half the width of the box.
+
+    Raises:
+        TooManyPairs: before they are made.
     """
     number = structure.number
     images = _images(structure, reach)
+    if number**2 * len(images) > MAX_TRACED:
+        raise TooManyPairs(
+            f"under jit and vmap all pairs are taken, and {number} particles make"
+            f" {number**2 * len(images):.2g} of them: call it outside, where neighbours are listed;"
+            " jax.grad alone works there too"
+        )
     others = np.tile(np.arange(number), (number, 1))
     index = np.tile(others, (1, len(images)))
     extra = np.repeat(images, number, axis=0)

@@ -60,6 +60,7 @@ def relaxed(
 
     Raises:
         NotConverged: outside ``jit`` and ``vmap``, with the state that was reached.
+        TooManyPairs: under ``jit`` or ``vmap``, which take all pairs, of some 5,000 particles.
 
     Example:
         >>> from simsens.particles.observables import distance

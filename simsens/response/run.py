@@ -34,9 +34,10 @@ NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton st
 NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make,
 NEWTON_FEW = 1000  # ... for so many particles; of more, more contacts may still change
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
-FEW = 1000  # particles, whose lists cost the host more than their steps:
-SKIN_OF_FEW = {2: 1.2, 3: 0.5}  # spacings that a list looks further, by dimension,
-SKIN = {2: 0.6, 3: 0.3}  # ... and of more, where rows that are longer cost as much as lists save
+SKIN = {2: 0.6, 3: 0.3}  # spacings that a list looks further, by dimension: rows grow with it
+FEW = 1000  # particles, whose lists cost the host more than their steps do:
+SKIN_OF_FEW = {2: 1.2, 3: 0.5}  # ... for so many, and wider for fewer
+WIDEST = 1.2
 CHUNK_SECONDS = 0.5  # how often a long run reports
 REPORTS = 1.02  # ... and how many steps lie between: none at first, a fiftieth of those made later
 NEVER = np.iinfo(np.int32).max  # a step that is not reached
@@ -69,8 +70,10 @@ def skin_for(shape: tuple[int, ...], spacing: float, max_move: float) -> float:
         max_move: the largest displacement of a particle in one step.
     """
     number, dimension = shape
-    wide = SKIN_OF_FEW if number <= FEW else SKIN
-    return max(wide[dimension] * spacing, 2.5 * max_move)
+    wide = SKIN[dimension]
+    if number <= FEW:
+        wide = min(WIDEST, SKIN_OF_FEW[dimension] * (FEW / number) ** (1 / 3))
+    return max(wide * spacing, 2.5 * max_move)
 
 
 @partial(jax.jit, static_argnames=("optimizer", "grid"))

@@ -325,6 +325,16 @@ def test_too_many_neighbors_are_refused(monkeypatch):
         list_pairs(structure, 50.0)
 
 
+def test_more_pairs_than_memory_holds_are_refused_under_jit():
+    number = 6000  # before anything of that size is made
+    structure = Structure(np.random.default_rng(0).uniform(0, 70, (number, 2)), box=70.0)
+    energy = jax.jit(lambda d: systems.energy(System(structure, SoftSphere(diameter=d))))
+    with pytest.raises(neighbors.TooManyPairs, match="of them: call it outside"):
+        energy(1.0)
+    derivative = jax.grad(lambda d: systems.energy(System(structure, SoftSphere(diameter=d))))
+    assert derivative(1.0) > 0
+
+
 def test_periodic_lennard_jones_without_cutoff_is_refused():
     structure, _ = CASES["square"]
     with pytest.raises(CutoffTooLong, match="cutoff"):

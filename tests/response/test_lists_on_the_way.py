@@ -43,7 +43,7 @@ def test_the_path_is_that_of_lists_made_by_the_host(kind, lists, monkeypatch):
     within = relax(system, fmax=1e-9, steps=steps, throw=False)
     few = len(lists)
     monkeypatch.setattr(run, "FEW", 10**6)  # as if it did not pay
-    monkeypatch.setattr(run, "SKIN_OF_FEW", run.SKIN)
+    monkeypatch.setattr(run, "WIDEST", run.SKIN[system.structure.dimension])
     lists.clear()
     outside = relax(system, fmax=1e-9, steps=steps, throw=False)
     np.testing.assert_array_equal(within.position, outside.position)
