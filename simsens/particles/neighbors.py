@@ -18,9 +18,7 @@ values yet, ``all_pairs`` takes every pair; it needs no list and cannot overflow
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -28,23 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.particles import cell_list, space
+from simsens.particles import cell_list, image_table, list_limits, space
 from simsens.particles.structure import Structure
 
-MAX_PAIRS = 100_000_000  # of all with all: a table and a list of some 3 GB
-MAX_TRACED = 30_000_000  # ... where each is kept with its images: some 2 GB
-MAX_ENTRIES = 300_000_000  # of a list from cells: some 10 GB
-MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
 MUCH_SHORTER = 0.65  # of the rows there are
-BRUTE_FORCE = 1_000_000  # below this many distances numpy's plain table beats a grid
-
-
-class CutoffTooLong(ValueError):
-    """The interaction reaches further than a list of neighbours can hold."""
-
-
-class TooManyPairs(ValueError):
-    """All pairs of particles are more than memory holds."""
 
 
 class Grid(NamedTuple):
@@ -114,43 +99,15 @@ def list_pairs(
         CutoffTooLong: an infinite range in a periodic box, or more entries than memory.
     """
     reach = np.broadcast_to(np.asarray(reach, float), (len(structure.species_names),) * 2)
-    finite = np.isfinite(reach).all()
-    if not finite:
-        check_range(structure, np.inf)
-    large = finite and structure.number**2 > BRUTE_FORCE
-    return (_by_cells if large else _by_table)(structure, reach, skin, like)
-
-
-def _by_table(
-    structure: Structure, reach: np.ndarray, skin: float, like: NeighborList | None
-) -> NeighborList:
-    """From the distances between all particles and all images that may be near."""
-    species, longest = np.asarray(structure.species), float(reach.max()) + skin
-    position = np.asarray(structure.position, float)
-    wrapped, wraps = _wrap(structure, position)
-    ghost, owner, edges = _ghosts(structure, wrapped, longest)
-    if len(wrapped) * len(ghost) > (BRUTE_FORCE if np.isfinite(longest) else MAX_PAIRS):
-        if not np.isfinite(longest):
-            raise CutoffTooLong(
-                f"{len(position)} particles make {len(position) ** 2:.2g} pairs: set a cutoff"
-            )
+    found = image_table.near_pairs(structure, reach, skin)
+    if found is None:
         return _by_cells(structure, reach, skin, like)
-    # In the order of the rows, so that the entries, many times as many, need not be sorted.
-    order = np.lexsort((*edges.T, owner))
-    ghost, owner, edges = ghost[order], owner[order], edges[order]
-    squared, along = np.zeros((2, len(wrapped), len(ghost)))
-    for mine, theirs in zip(wrapped.T, ghost.T):  # in place: new memory costs more than the sums
-        np.subtract(mine[:, None], theirs, out=along)
-        squared += np.square(along, out=along)
-    place = np.flatnonzero(squared < longest**2)
-    row, column = np.divmod(place, len(ghost))  # twice as fast as to ask for both
-    neighbor, apart = owner[column], np.sqrt(squared.ravel()[place])
-    near = apart < reach[species[row], species[neighbor]] + skin
-    near &= (row != neighbor) | edges[column].any(axis=1)
-    row, column, neighbor = row[near], column[near], neighbor[near]
-    shift = edges[column] - wraps[neighbor] + wraps[row]
-    slots = 0 if like is None else like.index.shape[1]
-    return _rows(structure, row, neighbor, shift, None, skin, slots)
+    slots = 0
+    if like is not None:
+        slots = like.index.shape[1]
+    elif skin and np.isfinite(reach).all():
+        slots = _guess(structure, float(reach.max()) + skin)[1]
+    return _rows(structure, *found, None, skin, slots)
 
 
 def _by_cells(
@@ -158,11 +115,10 @@ def _by_cells(
 ) -> NeighborList:
     """From a grid of cells, again with larger shapes where those that were tried do not suffice."""
     position, longest = np.asarray(structure.position, float), float(reach.max()) + skin
-    number, dimension = position.shape
-    box = np.eye(dimension) if structure.box is None else np.asarray(structure.box, float)
+    number, box = len(position), _box(structure)
     stencil = cell_list.stencil_for(structure.box, structure.boundary, longest)
     if like is None:
-        capacity, slots = _guess(structure, position, box, longest)
+        capacity, slots = _guess(structure, longest)
     else:
         capacity = like.grid.capacity if like.grid else rounded(1, 4)
         slots = like.index.shape[1]
@@ -172,11 +128,11 @@ def _by_cells(
     while True:
         found = cell_list.fill(points, *arguments, capacity, slots)
         members, row, far = int(found.members), int(found.longest), bool(found.far)
-        _check_count(max(members, row) * number, number, longest)
+        list_limits.check_count(max(members, row) * number, number, longest)
         if members <= capacity and row <= slots and not far:
             break
         if far:  # many boxes from home: made at home, and told where from
-            at_home, home = _wrap(structure, position)
+            at_home, home = image_table.wrap(structure, position)
             listed = list_pairs(structure.with_position(at_home), reach, skin, like)
             away = np.moveaxis(home[:, None] - home[listed.index], -1, 0)
             shift = np.where(listed.mask, np.asarray(listed.shift, int) + away, 0).astype(np.int32)
@@ -226,22 +182,27 @@ def _much_shorter(slots: int) -> int:
     return next(rows, -1)
 
 
-def _guess(
-    structure: Structure, position: np.ndarray, box: np.ndarray, longest: float
-) -> tuple[int, int]:
+def _guess(structure: Structure, longest: float) -> tuple[int, int]:
     """Members of a cell and neighbours of a particle, were all spread evenly, within reason.
 
     With room for a fifth more, as where a crystal melts: longer rows would be one more program.
     """
-    number, dimension = position.shape
+    list_limits.check_range(structure, longest)  # a wrong unit makes too much of anything
+    number, dimension = structure.number, structure.dimension
+    box, position = _box(structure), np.asarray(structure.position, float)
     extent = np.ptp(position @ np.linalg.inv(box), axis=0)
     size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
-    check_range(structure, longest)  # before anything is made, of which a wrong unit makes too much
-    ball = _ball(longest, dimension)
-    mean = number * ball / max(size, ball)
-    mean = min(mean, 200.0)  # where it is more, the first list will tell how many there are
+    ball = list_limits.ball(longest, dimension)
+    mean = min(number * ball / max(size, ball), 200.0)  # else the first list tells how many
     in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
     return rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), rounded(int(1.2 * mean) + 2)
+
+
+def _box(structure: Structure) -> np.ndarray:
+    """The box; of edge one in free space."""
+    return (
+        np.eye(structure.dimension) if structure.box is None else np.asarray(structure.box, float)
+    )
 
 
 def list_bonds(structure: Structure, bonds: np.ndarray) -> NeighborList:
@@ -272,8 +233,8 @@ def all_pairs(structure: Structure, reach: Any) -> NeighborList:
     """
     number = structure.number
     images = _images(structure, reach)
-    if number**2 * len(images) > MAX_TRACED:
-        raise TooManyPairs(
+    if number**2 * len(images) > list_limits.MAX_TRACED:
+        raise list_limits.TooManyPairs(
             f"under jit and vmap all pairs are taken, and {number} particles make"
             f" {number**2 * len(images):.2g} of them: call it outside, where neighbours are listed;"
             " jax.grad alone works there too"
@@ -291,80 +252,6 @@ def all_pairs(structure: Structure, reach: Any) -> NeighborList:
         half = jnp.where(np.array(structure.boundary), space.widths(structure.box), jnp.inf) / 2
         valid = jax.lax.stop_gradient(jnp.max(jnp.asarray(reach)) <= jnp.min(half))
     return NeighborList(index.astype(np.int32), shift, mask, None, position, np.inf, valid)
-
-
-def _wrap(structure: Structure, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not any(structure.boundary):
-        return position, np.zeros(position.shape, int)
-    box = np.asarray(structure.box, float)
-    wraps = np.floor(position @ np.linalg.inv(box)).astype(int) * np.array(structure.boundary)
-    return position - wraps @ box, wraps
-
-
-def _ghosts(
-    structure: Structure, wrapped: np.ndarray, longest: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All images that can lie within ``longest`` of the home box: positions, owners, edges."""
-    number, dimension = wrapped.shape
-    home = np.zeros((number, dimension), int)
-    if not any(structure.boundary):
-        return wrapped, np.arange(number), home
-    box = np.asarray(structure.box, float)
-    check_range(structure, longest)  # before the images are made, which a wrong unit makes many
-    reduced = longest * np.linalg.norm(np.linalg.inv(box), axis=0)
-    counts = np.where(structure.boundary, np.ceil(reduced), 0)
-    if np.prod(2 * counts + 1) * number > MAX_ENTRIES:
-        raise CutoffTooLong(
-            f"the interaction reaches {longest:.6g}, {reduced.max():.3g} times the width of the"
-            " box: are the units of cutoff and box the same?"
-        )
-    counts = counts.astype(int)
-    # Free edges are not bounded by the box: only periodic ones decide what is near.
-    near = [
-        [~periodic | (x + step > -far) & (x + step < 1 + far) for step in range(-count, count + 1)]
-        for x, far, periodic, count in zip(
-            (wrapped @ np.linalg.inv(box)).T, reduced, np.array(structure.boundary), counts
-        )
-    ]
-    ghosts, owners, edges = [wrapped], [np.arange(number)], [home]
-    for places in itertools.product(*(range(len(steps)) for steps in near)):
-        image = np.array(places) - counts
-        if not image.any():
-            continue
-        chosen = np.flatnonzero(
-            functools.reduce(operator.and_, map(list.__getitem__, near, places))
-        )
-        ghosts.append(wrapped[chosen] + image @ box)
-        owners.append(chosen)
-        edges.append(np.tile(image, (len(chosen), 1)))
-    return np.concatenate(ghosts), np.concatenate(owners), np.concatenate(edges)
-
-
-def check_range(structure: Structure, longest: float) -> None:
-    """Refuse a range that gives too many neighbours in a periodic box, were all spread evenly.
-
-    Raises:
-        CutoffTooLong: an infinite range, or one that suggests a wrong unit.
-    """
-    if not np.isfinite(longest) and any(structure.boundary):
-        raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
-    if all(structure.boundary):
-        number, size = structure.number, abs(np.linalg.det(np.asarray(structure.box, float)))
-        _check_count(number**2 * _ball(longest, structure.dimension) / size, number, longest)
-
-
-def _ball(radius: float, dimension: int) -> float:
-    """The volume of a ball, the area of a disk."""
-    return float({2: np.pi * radius**2, 3: 4 / 3 * np.pi * radius**3}[dimension])
-
-
-def _check_count(entries: float, number: int, longest: float) -> None:
-    if entries > MAX_ENTRIES or entries / number > MAX_NEIGHBORS:
-        raise CutoffTooLong(
-            f"a range of {longest:.6g} gives {entries / number:.3g} neighbours a particle,"
-            f" {entries:.2g} in all, where lists of {MAX_ENTRIES:.2g} are made:"
-            " are the units of cutoff, positions and box the same?"
-        )
 
 
 def _rows(
@@ -422,7 +309,9 @@ def _images(structure: Structure, reach: Any) -> np.ndarray:
         return np.zeros((1, dimension), int)
     longest = float(np.max(np.asarray(reach)))
     if not np.isfinite(longest):
-        raise CutoffTooLong("a periodic box needs a potential with a cutoff; none is set")
+        raise list_limits.CutoffTooLong(
+            "a periodic box needs a potential with a cutoff; none is set"
+        )
     across = np.asarray(space.widths(structure.box))
     # The nearest image by rounding is off by at most half a width, hence the one added.
     counts = np.where(longest <= across / 2, 0, np.ceil(longest / across + 0.5)).astype(int)

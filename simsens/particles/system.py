@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from simsens.particles import list_limits, pair, parameters
 from simsens.particles import neighbors as neighbor_lists
-from simsens.particles import pair, parameters
 from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.potentials import EnergyFunction, HarmonicBonds
 from simsens.particles.potentials.errors import InvalidPotential
@@ -118,7 +118,7 @@ def check_range(system: System) -> None:
     """
     potential, structure = system.potential, system.structure
     if not isinstance(potential, (EnergyFunction, HarmonicBonds)):
-        neighbor_lists.check_range(structure, float(np.max(_reach(potential, structure))))
+        list_limits.check_range(structure, float(np.max(_reach(potential, structure))))
 
 
 def _reach(potential: Any, structure: Structure) -> Any:

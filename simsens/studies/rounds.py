@@ -21,7 +21,7 @@ import numpy as np
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT
 from simsens.particles import space
 from simsens.particles import system as systems
-from simsens.particles.neighbors import CutoffTooLong
+from simsens.particles.list_limits import CutoffTooLong
 from simsens.particles.structure import InvalidStructure, check
 from simsens.particles.system import System
 from simsens.response import descent, relaxation, run, stacked

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsens.particles import cell_list, neighbors, pair
+from simsens.particles import cell_list, image_table, list_limits, neighbors, pair
 from simsens.particles import system as systems
-from simsens.particles.neighbors import CutoffTooLong, all_pairs, list_bonds, list_pairs
+from simsens.particles.list_limits import CutoffTooLong
+from simsens.particles.neighbors import all_pairs, list_bonds, list_pairs
 from simsens.particles.potentials import LennardJones, SoftSphere
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
@@ -104,9 +105,9 @@ def entries(listed):
 
 def same_by_cells(structure, reach, monkeypatch, far=False, **options):
     """The list by cells, which is the list by the table in another order."""
-    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 10**9)
+    monkeypatch.setattr(image_table, "BRUTE_FORCE", 10**9)
     by_table = list_pairs(structure, reach, **options)
-    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    monkeypatch.setattr(image_table, "BRUTE_FORCE", 0)
     by_cells = list_pairs(structure, reach, **options)
     assert (by_cells.grid is None) == far  # at home it was made by cells too
     assert by_table.grid is None
@@ -155,7 +156,7 @@ def test_many_boxes_from_home(monkeypatch):
 @pytest.mark.parametrize("cells", [41, 47, 55, 61])
 def test_the_last_cell_meets_the_first_however_many_there_are(cells, monkeypatch):
     # A quotient by way of a reciprocal, as optimised programs take it, fell short of one for these.
-    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    monkeypatch.setattr(image_table, "BRUTE_FORCE", 0)
     box = np.array([1.01 * cells, 3.03])
     position = np.random.default_rng(cells).uniform(0, 1, (300, 2)) * box
     listed = list_pairs(Structure(position, box=box), 1.0)
@@ -174,7 +175,7 @@ def test_single_precision_by_cells(monkeypatch):
 def test_shapes_are_kept_where_they_suffice(monkeypatch):
     rng = np.random.default_rng(9)
     place = rng.uniform(0, 30, (800, 2))
-    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    monkeypatch.setattr(image_table, "BRUTE_FORCE", 0)
     first = list_pairs(Structure(place, box=30.0), 2.0)
     moved = Structure(place + rng.normal(0, 1e-3, place.shape), box=30.0)
     second = list_pairs(moved, 2.0, like=first)
@@ -316,11 +317,11 @@ def test_range_of_many_boxes_is_refused_and_suspects_the_units():
 
 def test_too_many_neighbors_are_refused(monkeypatch):
     structure, _ = CASES["free 3-D"]
-    monkeypatch.setattr(neighbors, "MAX_PAIRS", 100)
+    monkeypatch.setattr(list_limits, "MAX_PAIRS", 100)
     with pytest.raises(CutoffTooLong, match="set a cutoff"):
         list_pairs(structure, np.inf)
-    monkeypatch.setattr(neighbors, "MAX_ENTRIES", 100)
-    monkeypatch.setattr(neighbors, "BRUTE_FORCE", 0)
+    monkeypatch.setattr(list_limits, "MAX_ENTRIES", 100)
+    monkeypatch.setattr(image_table, "BRUTE_FORCE", 0)
     with pytest.raises(CutoffTooLong, match="neighbours a particle"):
         list_pairs(structure, 50.0)
 
@@ -329,7 +330,7 @@ def test_more_pairs_than_memory_holds_are_refused_under_jit():
     number = 6000  # before anything of that size is made
     structure = Structure(np.random.default_rng(0).uniform(0, 70, (number, 2)), box=70.0)
     energy = jax.jit(lambda d: systems.energy(System(structure, SoftSphere(diameter=d))))
-    with pytest.raises(neighbors.TooManyPairs, match="of them: call it outside"):
+    with pytest.raises(list_limits.TooManyPairs, match="of them: call it outside"):
         energy(1.0)
     derivative = jax.grad(lambda d: systems.energy(System(structure, SoftSphere(diameter=d))))
     assert derivative(1.0) > 0
