@@ -12,7 +12,7 @@ from simsens.particles.structure import Structure
 MAX_PAIRS = 100_000_000  # of all with all: a table and a list of some 3 GB
 MAX_TRACED = 30_000_000  # ... where each is kept with its images: some 2 GB
 MAX_ENTRIES = 300_000_000  # of a list from cells: some 10 GB
-MAX_NEIGHBORS = 5000  # of a particle: more than any physical cutoff, fewer than a wrong unit
+MAX_NEIGHBORS = 8000  # of a particle: more than any physical cutoff, fewer than a wrong unit
 
 
 class CutoffTooLong(ValueError):

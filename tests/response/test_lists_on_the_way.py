@@ -109,3 +109,10 @@ def test_a_list_is_kept_while_it_serves():
         assert int(motion.steps) == budget
         np.testing.assert_array_equal(after.index, before.index)
         np.testing.assert_array_equal(after.reference, before.reference)
+
+
+def test_the_skin_of_few_does_not_make_a_long_range_too_long():
+    lattice = np.indices((3, 3, 3)).reshape(3, -1).T + 0.5
+    system = System(Structure(lattice, box=3.0), LennardJones(sigma=0.9, cutoff=9.9))
+    found = systems.list_neighbors(system, run.skin_for(lattice.shape, 1.0, 0.1))
+    assert found.mask.sum(axis=1).min() > 5000
