@@ -12,7 +12,6 @@ import operator
 import numpy as np
 
 from simsens.particles import list_limits
-from simsens.particles.list_limits import CutoffTooLong, check_range
 from simsens.particles.structure import Structure
 
 BRUTE_FORCE = 1_000_000  # distances, above which a grid of cells is quicker
@@ -38,9 +37,11 @@ def near_pairs(
     species, longest = np.asarray(structure.species), float(reach.max()) + skin
     endless, number = not np.isfinite(longest), structure.number
     if endless:
-        check_range(structure, np.inf)
+        list_limits.check_range(structure, np.inf)
         if number**2 > list_limits.MAX_PAIRS:
-            raise CutoffTooLong(f"{number} particles make {number**2:.2g} pairs: set a cutoff")
+            raise list_limits.CutoffTooLong(
+                f"{number} particles make {number**2:.2g} pairs: set a cutoff"
+            )
     elif number**2 > BRUTE_FORCE:
         return None
     wrapped, wraps = wrap(structure, np.asarray(structure.position, float))
@@ -82,11 +83,13 @@ def _ghosts(
     if not any(structure.boundary):
         return wrapped, np.arange(number), home
     box = np.asarray(structure.box, float)
-    check_range(structure, longest)  # before the images are made, which a wrong unit makes many
+    list_limits.check_range(
+        structure, longest
+    )  # before the images are made, which a wrong unit makes many
     reduced = longest * np.linalg.norm(np.linalg.inv(box), axis=0)
     counts = np.where(structure.boundary, np.ceil(reduced), 0)
     if np.prod(2 * counts + 1) * number > list_limits.MAX_ENTRIES:
-        raise CutoffTooLong(
+        raise list_limits.CutoffTooLong(
             f"the interaction reaches {longest:.6g}, {reduced.max():.3g} times the width of the"
             " box: are the units of cutoff and box the same?"
         )

@@ -150,12 +150,8 @@ def _sound(position: Any, neighbors: NeighborList) -> Any:
 
     Without it a NaN position would compare as out of reach of everything, and count as zero.
     """
-    return jnp.where(_told(position, neighbors), jnp.ones((), position.dtype), jnp.nan)
-
-
-def _told(position: Any, neighbors: NeighborList) -> Any:
-    """Whether an energy can be told."""
-    return neighbors.valid & jnp.isfinite(jnp.sum(position))
+    told = neighbors.valid & jnp.isfinite(jnp.sum(position))
+    return jnp.where(told, jnp.ones((), position.dtype), jnp.nan)
 
 
 def slopes(potential: Any, r: Any, numbers: dict[str, Any]) -> Any:

@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from simsens.implicit.linear_solve import LinearSolution
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT, null_fraction
@@ -141,16 +140,17 @@ class Curvature:
         return spectrum(self._matrix)
 
     @cached_property
-    def _cholesky(self) -> Any:
-        """The dense factor, a tenth of the spectrum's price; ``None`` if it is not definite."""
+    def _definite_matrix(self) -> np.ndarray | None:
+        """The dense matrix where it is positive definite; a fifth of the spectrum's price."""
         modes, top = self.rigid_modes, np.abs(self._matrix).sum(axis=1).max(initial=0)
         # What was taken out, and what is left out, is held: no force acts on it.
         held = self._matrix + top * (modes.T @ modes)
         held[np.diag_indices(self._size)] += top * ~self._kept
         try:
-            return cho_factor(held, lower=True, overwrite_a=True, check_finite=False)
+            np.linalg.cholesky(held)
         except np.linalg.LinAlgError:
             return None
+        return np.asarray(held)
 
     def solve(self, rhs: Any) -> LinearSolution:
         """Solve for the rows of ``rhs [m, n]``, with one true residual each."""
@@ -198,8 +198,10 @@ class Curvature:
         elif self.method == "sparse":
             value = self.solve(rhs).value if self.convex else None
         else:
-            factor = self._cholesky
-            value = cho_solve(factor, rhs[0], check_finite=False) if factor else None
+            # Elimination, not the factor: to solve with that SciPy would be loaded, at the price of
+            # a dozen steps of a small system.
+            held = self._definite_matrix
+            value = None if held is None else np.linalg.solve(held, rhs[0])
         return None if value is None else np.asarray(value).reshape(np.shape(force))
 
     @cached_property

@@ -84,6 +84,11 @@ class _Task:
         return 0.1 * self.spacing
 
     @property
+    def skin(self) -> float:
+        """How much further than the interaction its lists look."""
+        return run.skin_for(self.position.shape, self.spacing, self.max_move)
+
+    @property
     def floor(self) -> float:
         """The largest force that rounding alone can make."""
         return run.rounding(self.position.dtype, self.top, self.extent)
@@ -155,7 +160,7 @@ class Rounds:
             for rows, value in zip(jax.tree.leaves(self.motion), start):
                 rows[place] = value
         self.reach = stacked.reach(self.stack)
-        self.skin = max(_skin(task) for task in self.places if task)
+        self.skin = max(task.skin for task in self.places if task)
         self.chunk = FIRST_STEPS
         self._list()
         return self._survey()
@@ -260,7 +265,7 @@ class Rounds:
         padded = group + group[:1] * (len(stack.position) - len(group))
         for place, task in enumerate(padded):
             stack.put(place, task.system.with_position(task.position))
-        skin = max(_skin(task) for task in group)
+        skin = max(task.skin for task in group)
         neighbors = stacked.list_neighbors(stack, stacked.reach(stack), skin)
         bounds = [(task.floor, task.max_move, self.steps - task.done) for task in padded]
         floor, max_move, budget = np.array(bounds).T
@@ -326,10 +331,6 @@ class Rounds:
             start=ended.start,
             history=np.concatenate([ended.history, history[1:]]),
         )
-
-
-def _skin(task: _Task) -> float:
-    return run.skin_for(task.position.shape, task.spacing, task.max_move)
 
 
 def _task(index: int, system: System) -> _Task:
