@@ -166,19 +166,26 @@ def without_cost(modes: Any, images: Any, top: Any) -> Any:
 
 
 def largest_curvature(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
-    """The largest absolute eigenvalue of the Hessian, from 16 power iterations (never above it)."""
-    apply = operator(system, neighbors, mobile)
-    shape = jnp.shape(system.structure.position)
+    """The largest absolute eigenvalue of the Hessian, as ``largest_eigenvalue`` finds it."""
+    position = jnp.asarray(system.structure.position)
+    return largest_eigenvalue(operator(system, neighbors, mobile), mobile, position)
+
+
+def largest_eigenvalue(apply: Callable[[Any], Any], mobile: Any, like: Any) -> Any:
+    """The largest absolute eigenvalue, from 16 power iterations (never above it).
+
+    Args:
+        apply: the symmetric matrix as a product, of ``v [particle, dimension]``.
+        mobile: ``[particle]`` mask; the others have zero rows and columns.
+        like: ``[particle, dimension]`` an array of the vectors' shape and precision.
+    """
     # Cosines of incommensurate phases: no crystal's symmetry makes this start miss the top mode.
-    phase = jnp.arange(shape[0] * shape[1], dtype=jnp.asarray(system.structure.position).dtype)
-    start = jnp.cos(phase * 2.399963 + 0.1 * jnp.cos(phase * phase)).reshape(shape)
+    phase = jnp.arange(like.size, dtype=like.dtype)
+    start = jnp.cos(phase * 2.399963 + 0.1 * jnp.cos(phase * phase)).reshape(like.shape)
 
-    def iterate(_: int, state: Any) -> Any:
-        v, _ = state
-        image = apply(v)
-        size = jnp.linalg.norm(image)
-        return image / jnp.where(size > 0, size, 1), size
+    def unit(v: Any) -> tuple[Any, Any]:
+        size = jnp.linalg.norm(v)
+        return v / jnp.where(size > 0, size, 1), size
 
-    start = jnp.where(mobile[:, None], start, 0)
-    start = start / jnp.maximum(jnp.linalg.norm(start), 1e-300)
-    return jax.lax.fori_loop(0, 16, iterate, (start, jnp.zeros((), start.dtype)))[1]
+    first = unit(jnp.where(mobile[:, None], start, 0))[0], jnp.zeros((), like.dtype)
+    return jax.lax.fori_loop(0, 16, lambda _, state: unit(apply(state[0])), first)[1]

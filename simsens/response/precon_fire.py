@@ -30,11 +30,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from simsens.implicit.linear_solve import solve_cg
 from simsens.particles import pair
 from simsens.particles import system as systems
+from simsens.response import hessian
 from simsens.response.fire import Inertia, sums
 from simsens.response.optimizers import Setting, Steps
 
@@ -102,24 +102,8 @@ def metric(setting: Setting) -> Metric:
     near = listed.mask & (r < REACH * unit)
     weight = jnp.where(near, jnp.exp(-RATE * (r / unit - 1)), 0)
     graph = Metric(weight, listed.index, setting.mobile, jnp.ones((), position.dtype))
-    return graph._replace(scale=setting.stiffness / _largest(graph, position))
-
-
-def _largest(graph: Metric, position: Any) -> Any:
-    """The largest eigenvalue of the metric, by as many iterations as the largest curvature."""
-
-    def iterate(_: int, state: Any) -> Any:
-        v, _ = state
-        image = graph.product(v)
-        size = jnp.sqrt(jnp.sum(image * image))
-        return image / jnp.where(size > 0, size, 1), size
-
-    phase = jnp.arange(position.size, dtype=position.dtype)
-    start = jnp.cos(phase * 2.399963 + 0.1 * jnp.cos(phase * phase)).reshape(position.shape)
-    start = jnp.where(graph.mobile[:, None], start, 0)
-    start, _ = iterate(0, (start, None))
-    top = lax.fori_loop(0, 16, iterate, (start, jnp.zeros((), start.dtype)))[1]
-    return jnp.where(top > 0, top, 1)
+    top = hessian.largest_eigenvalue(graph.product, setting.mobile, position)
+    return graph._replace(scale=setting.stiffness / jnp.where(top > 0, top, 1))
 
 
 def begin(inertia: Inertia, force: Any, graph: Metric) -> tuple[Inertia, Any]:
