@@ -28,6 +28,8 @@ _HOME = {
     "NotConverged": "simsens.response.equilibrium",
     "sensitivity": "simsens.response.sensitivity",
     "Sensitivity": "simsens.response.sensitivity",
+    "perturb": "simsens.response.perturbed",
+    "Perturbed": "simsens.response.perturbed",
     "elastic_moduli": "simsens.response.elasticity",
     "ElasticModuli": "simsens.response.elasticity",
     "normal_modes": "simsens.response.modes",
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from simsens.response.elasticity import ElasticModuli, elastic_moduli
     from simsens.response.equilibrium import Equilibrium, NotConverged
     from simsens.response.modes import NormalModes, normal_modes
+    from simsens.response.perturbed import Perturbed, perturb
     from simsens.response.relaxation import relax
     from simsens.response.relaxed import relaxed
     from simsens.response.sensitivity import Sensitivity, sensitivity

@@ -118,8 +118,8 @@ def fill(
             return _in_branch(_stage(stage, many, **static), jnp.max(reach) > 0, *given)
         return _program(stage, many, **static)(*given)
 
-    grid, by_cell = done(_sort, position, species, box, reach, boundary=boundary)
-    cells = done(_around, grid, box, boundary=boundary, parts=parts)
+    lattice, by_cell = done(_sort, position, species, box, reach, boundary=boundary)
+    cells = done(_around, lattice, box, boundary=boundary, parts=parts)
     words = done(_near, cells, by_cell, species, reach, parts=parts, width=width)
     before, part, filled, longest = done(_shares, words, slots=slots)
     index, edges, far = done(_rows, cells, by_cell, words, before, part, filled, width=width)
@@ -144,7 +144,7 @@ def _in_branch(stage: Callable[..., Any], anybody: Any, *given: Any) -> Any:
     return lax.cond(anybody, stage, lambda *_: blank(), *given)
 
 
-class _Grid(NamedTuple):
+class _Lattice(NamedTuple):
     """The cells.
 
     Attributes:
@@ -204,7 +204,7 @@ class _Sorted(NamedTuple):
 
 def _sort(
     position: Any, species: Any, box: Any, reach: Any, boundary: tuple[bool, ...]
-) -> tuple[_Grid, _Sorted]:
+) -> tuple[_Lattice, _Sorted]:
     number, dimension = position.shape
     longest = jnp.max(reach)
     periodic = np.array(boundary)
@@ -233,7 +233,7 @@ def _sort(
     planes = [_longer(plane[order]) for plane in wrapped.T]
     square = jax.vmap(_longer)((reach * reach)[:, species[order]])
     by_cell = _Sorted(order, place, planes, square, wraps.astype(jnp.int32))
-    return _Grid(cell.T, count, stride, begin, wrapped.T), by_cell
+    return _Lattice(cell.T, count, stride, begin, wrapped.T), by_cell
 
 
 def _longer(values: Any) -> Any:
@@ -241,14 +241,14 @@ def _longer(values: Any) -> Any:
     return jnp.pad(values, (0, WORD))
 
 
-def _around(grid: _Grid, box: Any, boundary: tuple[bool, ...], parts: Any) -> _Cells:
-    dtype = grid.wrapped.dtype
+def _around(lattice: _Lattice, box: Any, boundary: tuple[bool, ...], parts: Any) -> _Cells:
+    dtype = lattice.wrapped.dtype
     theres, names, overs, edges, origin = [], [], [], [], []
     # In whole numbers: 55 / 55 by way of a reciprocal falls short of one, and loses the last image.
     # Few are divided: a stencil has few steps along an axis.
-    for k, count in enumerate(grid.count):
+    for k, count in enumerate(lattice.count):
         steps, row = np.unique([step[k] for step, _ in parts], return_inverse=True)
-        around = grid.cell[k] + steps.astype(np.int32)[:, None]
+        around = lattice.cell[k] + steps.astype(np.int32)[:, None]
         over = jnp.zeros_like(around)
         if boundary[k]:  # dividing is slow, and next to an edge comparing does
             beside = (around >= count).astype(np.int32) - (around < 0).astype(np.int32)
@@ -256,16 +256,16 @@ def _around(grid: _Grid, box: Any, boundary: tuple[bool, ...], parts: Any) -> _C
         around = around - over * count
         overs.append(over)
         theres.append(((around >= 0) & (around < count))[row])
-        names.append((around * grid.stride[k])[row])
+        names.append((around * lattice.stride[k])[row])
         edges.append((over * DIGITS[k])[row])
         origin.append([(over.astype(dtype) * edge)[row] for edge in box[k]])
     away = jnp.max(jnp.stack([jnp.max(jnp.abs(over)) for over in overs]))
     here = functools.reduce(operator.and_, theres)
     cell = jnp.where(here, sum(names), 0)
-    first = grid.begin[cell]
-    held = jnp.where(here, grid.begin[cell + 1] - first, 0)
+    first = lattice.begin[cell]
+    held = jnp.where(here, lattice.begin[cell + 1] - first, 0)
     skip = np.array([skip for _, skip in parts], np.int32)[:, None]
-    places = [sum(shifts) - at for shifts, at in zip(zip(*origin), grid.wrapped)]
+    places = [sum(shifts) - at for shifts, at in zip(zip(*origin), lattice.wrapped)]
     return _Cells(first + skip, held - skip, sum(edges), places, jnp.max(held), away)
 
 

@@ -260,6 +260,8 @@ class Curvature:
     @property
     def zero_modes(self) -> int:
         """Zero eigenvalues, rigid motions and left-out particles included."""
+        if not self.largest:
+            return self._size
         values = self.eigenvalues[0]
         flat = int((np.abs(values) <= self.threshold).sum())
         return flat if self.method == "dense" else flat + self.expected_zero_modes

@@ -121,6 +121,15 @@ def test_what_nothing_holds_has_a_preconditioner_too():
     np.testing.assert_array_equal(smooth(jnp.ones((2, 2))), np.ones((2, 2)))
 
 
+@pytest.mark.parametrize("solver", ["dense", "sparse", "cg"])
+@pytest.mark.parametrize("moving", [True, False])
+def test_where_nothing_is_stiff_every_mode_costs_nothing(solver, moving):
+    apart = System(Structure([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]]), LennardJones(cutoff=2.0))
+    listed = systems.list_neighbors(apart, 0.3)
+    found = Curvature(apart, listed, np.full(3, moving), solver)
+    assert (found.zero_modes, found.negative_modes, found.smallest) == (6, 0, 0)
+
+
 def test_the_choice_and_its_cost_are_told(caplog):
     with caplog.at_level(logging.INFO, logger="simsens"):
         curvature("disks", "auto")
