@@ -21,7 +21,7 @@ import sys
 import sysconfig
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def fingerprint(thing: Any) -> Hashable:
 
 
 # What was met on the way, by identity; held, so that no identity is given out twice.
-Seen = dict[int, tuple[int, Any]]
+Seen = dict[Hashable, tuple[int, Any]]
 
 
 def _of(thing: Any, seen: Seen) -> Hashable:
@@ -85,7 +85,7 @@ def _of(thing: Any, seen: Seen) -> Hashable:
     if isinstance(thing, (types.BuiltinFunctionType, np.ufunc)) or type(thing) is object:
         return thing
     if isinstance(thing, types.ModuleType):
-        return _of_module(thing, (), seen)
+        return _of_module(thing, frozenset(), seen)
     if isinstance(thing, type):
         return _of_class(thing, seen)
     if isinstance(thing, (tuple, list, set, frozenset)):
@@ -112,55 +112,87 @@ def _of_array(array: Any) -> Hashable:
 def _of_function(function: types.FunctionType, seen: Seen) -> Hashable:
     code, read = function.__code__, []
     for name, cell in zip(code.co_freevars, function.__closure__ or ()):
-        if (code, name) in _VOLATILE:
-            continue
         try:
-            read.append((name, _of(cell.cell_contents, seen)))
+            read.append(_steady(code, name, _of(cell.cell_contents, seen)))
         except ValueError:  # not yet filled
             raise Incomparable("an empty closure cell") from None
     if not _installed(function.__module__):
-        names = sorted(set(_names(code)))
-        for name in names:
-            if name in function.__globals__ and (code, name) not in _VOLATILE:
-                value = function.__globals__[name]
-                if isinstance(value, types.ModuleType):
-                    read.append((name, _of_module(value, names, seen)))
-                else:
-                    read.append((name, _of(value, seen)))
+        names = frozenset(_names(code))
+        for name in sorted(names & function.__globals__.keys()):
+            value = _attribute(function.__globals__[name], names, seen)
+            read.append(_steady(code, name, value))
     defaults = _of((function.__defaults__, function.__kwdefaults__), seen)
     return ("function", code, defaults, *read)
 
 
-# What a function changes while it is traced (a counter, a log) is not what it computes with: names
-# that held something else after the trace than before, by code object.
-_VOLATILE: set[tuple[types.CodeType, str]] = set()
+# What a function changes while it is traced (a counter, a log) is not what it computes with: of the
+# fingerprints of what a code object reads by a name, the places that differed after the trace.
+Place = tuple[int, ...]
+_VOLATILE: dict[tuple[types.CodeType, str], set[Place]] = {}
 
 
-def _changed(before: Any, after: Any) -> Iterator[tuple[types.CodeType, str]]:
-    """The captured names that differ between two fingerprints of the same function."""
+def _changed(before: Any, after: Any) -> Iterator[tuple[tuple[types.CodeType, str], Place]]:
+    """What differs between two fingerprints of the same function: who reads it, and where."""
     if not (isinstance(before, tuple) and isinstance(after, tuple)) or before == after:
         return
     inner = list(zip(before, after)) if len(before) == len(after) else []
-    found = [name for pair in inner for name in _changed(*pair)]
+    found = [change for pair in inner for change in _changed(*pair)]
     if not found and before[:1] == ("function",):
-        differs = [a for a, b in inner[3:] if a != b]
-        found = [(before[1], name) for name, _ in differs]
+        for (name, old), (_, new) in inner[3:]:
+            found += [((before[1], name), path) for path in _differing(old, new)]
     yield from found
 
 
+def _differing(before: Any, after: Any, path: Place = ()) -> Iterator[Place]:
+    if before == after:
+        return
+    alike = isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after)
+    if not alike:
+        yield path
+        return
+    for k, pair in enumerate(zip(before, after)):
+        yield from _differing(*pair, (*path, k))
+
+
+def _steady(code: types.CodeType, name: str, value: Hashable) -> Hashable:
+    """A name and the fingerprint of what it holds, without what its reader changes itself."""
+    for path in _VOLATILE.get((code, name), ()):
+        value = _without(value, path)
+    return (name, value)
+
+
+def _without(value: Any, path: Place) -> Hashable:
+    if not path or not isinstance(value, tuple) or path[0] >= len(value):
+        return "changed while it is read"
+    first, *rest = path
+    return (*value[:first], _without(value[first], tuple(rest)), *value[first + 1 :])
+
+
 def _names(code: types.CodeType) -> Iterator[str]:
+    """What the code may read: its names, and words that ``getattr`` may be given."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            yield constant
 
 
-def _of_module(module: types.ModuleType, names: Iterable[str], seen: Seen) -> Hashable:
-    """A module by those of its attributes that the code at hand may read."""
+def _of_module(module: types.ModuleType, names: frozenset[str], seen: Seen) -> Hashable:
+    """A module by those of its attributes, and of its modules', that the code at hand may read."""
     if _installed(module.__name__):
         return module
-    read = [(name, _of(vars(module)[name], seen)) for name in names if name in vars(module)]
-    return (module, *read)
+    mark = (module.__name__, names)
+    if mark in seen:
+        return ("again", seen[mark][0])
+    seen[mark] = (len(seen), module)
+    known = sorted(names & vars(module).keys())
+    return (module, *((name, _attribute(vars(module)[name], names, seen)) for name in known))
+
+
+def _attribute(value: Any, names: frozenset[str], seen: Seen) -> Hashable:
+    module = isinstance(value, types.ModuleType)
+    return _of_module(value, names, seen) if module else _of(value, seen)
 
 
 @functools.cache
@@ -198,6 +230,10 @@ def _of_object(thing: Any, seen: Seen) -> Hashable:
         return (type(thing), _of((wrapped, *rules), seen))
     if isinstance(thing, Iterator):
         raise Incomparable("an iterator")
+    if dataclasses.is_dataclass(thing):
+        fields = {field.name for field in dataclasses.fields(thing)}
+        if not getattr(thing, "__dict__", {}).keys() <= fields:
+            raise Incomparable("an object with more attributes than its fields")
     leaves, treedef = jax.tree.flatten(thing)
     if not (len(leaves) == 1 and leaves[0] is thing):
         try:
@@ -214,22 +250,29 @@ def _of_object(thing: Any, seen: Seen) -> Hashable:
 
 
 class _Program:
-    """Functions and constants that one compiled program stands for."""
+    """A compiled program, and the functions and constants that it was last asked for with.
 
-    def __init__(self, body: Callable[..., Any], functions: Any, frame: Any) -> None:
-        self.body, self.functions, self.frame = body, functions, frame
-        self.traced = False
+    It is traced with those for arrays of another shape. What it was made with may have changed
+    since, and then is equal to them no more.
+    """
+
+    def __init__(self, body: Callable[..., Any], size: int) -> None:
+        self.body, self.size, self.traces = body, size, 0  # bytes that are captured
+        self.compiled = jax.jit(self._traced)
+
+    def run(self, functions: Any, frame: tuple[Any, list[Any]], arrays: list[Any]) -> Any:
+        self.functions, self.frame = functions, frame
+        return self.compiled(arrays)
+
+    def _traced(self, arrays: list[Any]) -> Any:
+        self.traces += 1
+        treedef, constants = self.frame
+        return self.body(self.functions, *_join(treedef, constants, arrays))
 
 
 _PROGRAMS: OrderedDict[Hashable, _Program] = OrderedDict()
 KEPT = 512  # programs; the oldest is forgotten
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _run(program: _Program, arrays: list[Any]) -> Any:
-    program.traced = True
-    treedef, constants = program.frame
-    return program.body(program.functions, *_join(treedef, constants, arrays))
+HELD = 1 << 28  # bytes that they may have captured
 
 
 def run(body: Callable[..., Any], functions: Any, *trees: Any) -> Any:
@@ -246,28 +289,38 @@ def run(body: Callable[..., Any], functions: Any, *trees: Any) -> Any:
     constants = [_HOLE if here else leaf for leaf, here in zip(leaves, dynamic)]
     fixed = [leaf for leaf in constants if leaf is not _HOLE]
 
-    def key() -> Hashable:
-        return (body, treedef, tuple(dynamic), fingerprint((functions, fixed)))
+    def key() -> tuple[Hashable, int]:
+        seen: Seen = {}
+        found = (body, treedef, tuple(dynamic), _of((functions, fixed), seen))
+        return found, sum(thing.nbytes for _, thing in seen.values() if is_array(thing))
 
     try:
-        before = key()
+        before, size = key()
         program = _PROGRAMS.get(before)
     except (Incomparable, TypeError):  # TypeError: a treedef or constant without a hash
         return body(functions, *_join(treedef, constants, arrays))
     if program is None:
-        program = _remember(before, _Program(body, functions, (treedef, constants)))
-    program.traced = False
-    result = _run(program, arrays)
-    if program.traced and (after := key()) != before:
-        _VOLATILE.update(_changed(before, after))
-        _remember(key(), program)
+        program = _remember(before, _Program(body, size))
+    traces = program.traces
+    result = program.run(functions, (treedef, constants), arrays)
+    if program.traces > traces:
+        try:
+            after, _ = key()
+        except Incomparable:  # a log of traced values: it will not be the same again
+            _PROGRAMS.pop(before, None)
+            return result
+        if after != before:
+            for reader, path in _changed(before, after):
+                _VOLATILE.setdefault(reader, set()).add(path)
+            _remember(key()[0], program)
     return result
 
 
 def _remember(key: Hashable, program: _Program) -> _Program:
     _PROGRAMS[key] = program
-    while len(_PROGRAMS) > KEPT:
-        _PROGRAMS.popitem(last=False)
+    held = sum(kept.size for kept in _PROGRAMS.values())
+    while len(_PROGRAMS) > KEPT or (held > HELD and len(_PROGRAMS) > 1):
+        held -= _PROGRAMS.popitem(last=False)[1].size
     return program
 
 

@@ -1,5 +1,6 @@
 """Eager code compiles once for the same functions, and never uses a program that went stale."""
 
+import dataclasses
 import functools
 import math
 import types
@@ -238,3 +239,73 @@ def test_programs_are_forgotten_in_the_end(monkeypatch):
 
 def make_equation(k):
     return lambda x, t: k * x - t
+
+
+def solved(F, init=1.0, theta=1.0):
+    return prepare_root(F, jnp.asarray(init), theta).jvp((1.0,))[0]
+
+
+@pytest.mark.parametrize("read", ["package.config.K", "getattr(package.config, 'K')"])
+def test_what_a_module_of_a_module_holds_is_read_anew(read):
+    package, config = types.ModuleType("package"), types.ModuleType("package.config")
+    package.config, config.package, config.K = config, package, 2.0
+    F = eval(f"lambda x, t: {read} * x - t", {"package": package})
+    assert float(solved(F, 0.5)) == 0.5
+    config.K = 4.0
+    assert float(solved(F, 0.25)) == 0.25
+
+
+def test_what_a_dataclass_holds_beside_its_fields_is_not_guessed_at():
+    @dataclasses.dataclass
+    class Model:
+        shift: float = 0.0
+
+    model = Model()
+    model.slope = 2.0
+    with pytest.raises(Incomparable, match="more attributes"):
+        fingerprint(lambda x: model.slope * x)
+
+
+def test_what_is_counted_does_not_hide_what_is_read_beside_it():
+    state = {"count": 0, "slope": 2.0}
+
+    def F(x, t):
+        state["count"] += 1
+        return state["slope"] * x - t
+
+    assert float(solved(F, 0.5)) == 0.5
+    made = state["count"]
+    assert float(solved(F, 0.5)) == 0.5
+    assert state["count"] == made  # the same program
+    state["slope"] = 4.0
+    assert float(solved(F, 0.25)) == 0.25
+
+
+def test_another_shape_is_traced_with_the_function_at_hand():
+    def make(factors):
+        return lambda x, t: factors[0] * x - t
+
+    first = [2.0]
+    assert float(solved(make(first), 0.5)) == 0.5
+    first[0] = 4.0
+    slope = prepare_root(make([2.0]), jnp.array([0.5]), jnp.ones(1)).jvp((jnp.ones(1),))[0]
+    assert slope.tolist() == [0.5]
+
+
+def test_a_log_of_traced_values_is_nobodys_business():
+    log = []
+
+    def F(x, t):
+        log.append(x)
+        return 2 * x - t
+
+    assert float(solved(F, 0.5)) == float(solved(F, 0.5)) == 0.5
+
+
+def test_programs_hold_so_many_bytes(monkeypatch):
+    monkeypatch.setattr(compiled, "HELD", 1000 * 8)
+    for k in range(8):
+        data = np.full(300, k + 1.0)
+        solved(lambda x, t, data=data: jnp.mean(data) * x - t, 1 / (k + 1))
+    held = [program.size for program in compiled._PROGRAMS.values()]
+    assert 0 < sum(held) <= 1000 * 8
