@@ -37,7 +37,8 @@ class Certificate:
         expected_zero_modes: how many are explained (translations, rotations, ...).
         negative_modes: how many eigenvalues of a symmetric A are negative: a saddle.
         validity_radius: ``[parameter, 2]`` how far the parameter may fall and rise before the
-            derivative changes (the first contact opens or closes); infinite when nothing jumps.
+            derivative changes (the first contact opens or closes, a pair crosses a cut-off);
+            infinite when nothing jumps.
         one_percent_step: ``[parameter]`` the change of the parameter at which the first-order
             prediction is off by one percent.
         method: how the linear systems were solved.

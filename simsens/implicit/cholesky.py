@@ -12,12 +12,17 @@ import contextlib
 import ctypes
 import importlib.util
 import os
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 Solve = Callable[[np.ndarray], np.ndarray]
+
+WARNING = b"CHOLMOD warning"
+_ASIDE = threading.Lock()
 
 
 def factorise(matrix: Any) -> Solve | None:
@@ -61,18 +66,30 @@ def installed(matrix: Any) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """CHOLMOD writes to standard output that a matrix is not definite, which is ours to tell."""
+    """CHOLMOD writes to standard output that a matrix is not definite, which is ours to tell.
+
+    The output is the process's: one thread at a time turns it aside, and what others wrote
+    meanwhile is written after all.
+    """
     libc = ctypes.CDLL(None) if os.name == "posix" else None
-    if libc is None:
-        yield
-        return
-    libc.fflush(None)
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
+    with _ASIDE, contextlib.ExitStack() as ends:
+        try:
+            kept = os.dup(1)
+        except OSError:  # nobody listens
+            libc = None
+        if libc is None:
+            yield
+            return
+        ends.callback(os.close, kept)
+        aside = ends.enter_context(tempfile.TemporaryFile())
         libc.fflush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(aside.fileno(), 1)
+        try:
+            yield
+        finally:
+            libc.fflush(None)
+            os.dup2(kept, 1)
+            aside.seek(0)
+            for line in aside:
+                if not line.startswith(WARNING):
+                    os.write(1, line)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from simsens.implicit import cholesky
-from simsens.implicit.linear_solve.solution import SOLVED, LinearSolution
+from simsens.implicit.linear_solve.solution import LinearSolution, solved
 
 POWERS = 16  # steps towards the largest eigenvalue
 NEAREST = 4  # eigenvalues next to zero that are asked for
@@ -136,7 +136,7 @@ class SparseFactor:
             x[poor] += self._once(left[poor])
             left = self._residual(rhs, x)
         size = np.linalg.norm(left, axis=1) / scale
-        return LinearSolution(x, size, np.zeros(len(rhs), int), size < SOLVED)
+        return LinearSolution(x, size, np.zeros(len(rhs), int), size < solved(rhs.dtype))
 
     def near_zero(self) -> tuple[np.ndarray, bool]:
         """Eigenvalues of smallest size, ascending, and whether they are sure."""

@@ -18,8 +18,17 @@ from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
 
 
+def jumps(potential: Any) -> bool:
+    """Whether something jumps where the potential ends: the stiffness of a contact, a cut force.
+
+    Of a smooth end the stiffness jumps too, by little and for some of many neighbours.
+    """
+    mode = getattr(potential, "mode", "smooth")
+    return bool(potential.contact or (mode != "smooth" and potential.cutoff is not None))
+
+
 def gaps(system: System, neighbors: NeighborList) -> Any:
-    """Gaps ``[particle, slot]``, negative in contact; infinite in empty slots."""
+    """Gaps ``[particle, slot]``, negative within reach; infinite in empty slots."""
     numbers = pair.gather(system.potential, system.structure, neighbors)
     position = jnp.asarray(system.structure.position)
     _, r = pair.separation(system.structure, position, neighbors)

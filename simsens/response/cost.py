@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -61,4 +62,16 @@ def free_memory() -> float:
     told: Any = device.memory_stats() if device.platform != "cpu" else None
     if told:
         return float(told["bytes_limit"] - told["bytes_in_use"])
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return _available()
+
+
+def _available() -> float:
+    """Bytes that the system would give; no limit where it does not tell, as on macOS."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, size = line.partition(":")
+            if name == "MemAvailable":  # what the system keeps of files it would give up
+                return 1024.0 * int(size.split()[0])
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError, AttributeError):
+        return math.inf

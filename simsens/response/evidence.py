@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
-from simsens.implicit.linear_solve.solution import SOLVED, LinearSolution
+from simsens.implicit.linear_solve.solution import LinearSolution, solved
 from simsens.response import validity
 from simsens.response.curvature import Curvature
 from simsens.response.equilibrium import Equilibrium
@@ -51,8 +51,9 @@ def certify(
     # against the size below which it counts as zero.
     size = np.linalg.norm(np.asarray(solution.value), axis=1)
     size = np.maximum(size, validity.negligible(equilibrium.system, theta, curvature))
+    left = np.linalg.norm(imbalance, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        bound = np.linalg.norm(imbalance, axis=1) / (low * size) + eps * curvature.condition
+        bound = np.where(left == 0, 0, left / (low * size)) + eps * curvature.condition
     bound = np.where(np.isfinite(bound), bound, np.inf)
     refusal = _refusal(equilibrium, curvature, residual, bound, root_error, contact)
     worst = float(bound.max(initial=0.0))
@@ -103,12 +104,13 @@ def _refusal(
     floppy = curvature.zero_modes - curvature.expected_zero_modes
     if floppy > 0:
         return f"the derivative is not unique: {floppy} floppy mode(s) beyond the rigid motions"
-    if not residual.max(initial=0.0) <= SOLVED:
+    if not residual.max(initial=0.0) <= solved(equilibrium.position.dtype):
         return f"the linear solve did not converge: relative residual {residual.max():.2g}"
     if contact.pair is not None and 2 * root_error >= contact.smallest_gap:
         i, j = contact.pair
+        how = "just touch" if equilibrium.system.potential.contact else "are a cutoff apart"
         return (
-            f"particles {i} and {j} just touch (gap {contact.smallest_gap:.2g}, positions known to"
+            f"particles {i} and {j} {how} (gap {contact.smallest_gap:.2g}, positions known to"
             f" {root_error:.2g}): the derivative is one-sided there; relax with a smaller fmax"
         )
     if not bound.max(initial=0.0) <= TRUST:

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsens.implicit.linear_solve import LinearSolution, factorised
-from simsens.implicit.linear_solve.solution import projector
+from simsens.implicit.linear_solve.dense import Factorisation, null_fraction, when_needed
+from simsens.implicit.linear_solve.solution import projector, solved
 from simsens.implicit.sparse_factor import Singular, SparseFactor
 from simsens.particles import pair
 from simsens.particles.neighbors import NeighborList
@@ -45,13 +46,26 @@ def dense_solver(
     matrix = matrix + jnp.diag(jnp.where(still, top, 0)) + top * (null_space.T @ null_space)
     factor = factorised(matrix, symmetric=True, definite=True)
     project = projector(null_space)
+    saddle = _falls(factor)
 
     def solve(_: Any, b: Any) -> LinearSolution:
         rhs = jnp.where(mobile[:, None], b, 0).reshape(-1)
         found = factor.solve(project(rhs))
-        return replace(found, value=project(found.value).reshape(b.shape))
+        value = project(found.value).reshape(b.shape)
+        return replace(found, value=value, converged=found.converged & ~saddle)
 
     return solve
+
+
+def _falls(factor: Factorisation) -> Any:
+    """Whether the energy falls along some direction; asked only where Cholesky met a flat one."""
+
+    def lowest() -> Any:
+        values = jnp.linalg.eigvalsh(factor.matrix)
+        flat = null_fraction(values.dtype, len(values)) * jnp.max(jnp.abs(values))
+        return jnp.min(values) < -flat
+
+    return when_needed(factor.singular, lowest, factor.singular)[1]
 
 
 def sparse_solver(
@@ -115,9 +129,12 @@ def _solve(
     kept = np.repeat(mobile, blocks.shape[-1])
     matrix = hessian.sparse(blocks, index, mask, mobile)
     try:
-        return SparseFactor(matrix, null_space, kept).solve(rhs)
+        factor = SparseFactor(matrix, null_space, kept)
     except Singular:
         return _lifted(matrix, null_space, kept, float(top) * FLOPPY, rhs)
+    found = factor.solve(rhs)
+    # At a saddle there is an answer too, but to what nobody asked.
+    return replace(found, converged=found.converged & (factor.negative == 0))
 
 
 def _lifted(
@@ -132,4 +149,5 @@ def _lifted(
     left = np.linalg.norm(rhs - (matrix @ value.T).T, axis=1)
     scale = np.linalg.norm(rhs, axis=1)
     residual = left / np.where(scale > 0, scale, 1)
-    return replace(found, value=value, residual=residual, converged=residual < 1e-8)
+    fine = (residual < solved(rhs.dtype)) & (factor.negative == 0)
+    return replace(found, value=value, residual=residual, converged=fine)

@@ -128,8 +128,8 @@ def sparse(blocks: np.ndarray, index: np.ndarray, mask: np.ndarray, mobile: np.n
 def rigid_modes(structure: Structure, mobile: Any) -> Any:
     """Orthonormal motions ``[mode, n]`` that may cost no energy: translations, free rotations.
 
-    Rotations exist in a plane whose two axes are both free. Motions that depend on others, as the
-    rotation of a line of particles about itself, come out as rows of zeros.
+    Free space allows all rotations, one periodic edge those about it. Motions that depend on
+    others, as the rotation of a line of particles about itself, come out as rows of zeros.
     """
     position = jnp.asarray(structure.position)
     dimension = structure.dimension
@@ -138,10 +138,7 @@ def rigid_modes(structure: Structure, mobile: Any) -> Any:
     centre = jnp.sum(mask * position, axis=0) / jnp.maximum(jnp.sum(mask), 1)
     arm = position - centre
     motions = [mask * axes[k] for k in range(dimension)]
-    for j in range(dimension):
-        for k in range(j):
-            if not (structure.boundary[j] or structure.boundary[k]):
-                motions.append(mask * (arm[:, j, None] * axes[k] - arm[:, k, None] * axes[j]))
+    motions += [mask * (arm @ turn.astype(arm.dtype)) for turn in _turns(structure)]
     rows: list[Any] = []
     for motion in motions:  # Gram-Schmidt; a handful of vectors, so its plain form is enough twice
         v = motion.reshape(-1)
@@ -154,6 +151,24 @@ def rigid_modes(structure: Structure, mobile: Any) -> Any:
     return jnp.stack(rows)
 
 
+def _turns(structure: Structure) -> list[Any]:
+    """The antisymmetric matrices of the rotations that the boundary allows."""
+    dimension, periodic = structure.dimension, np.flatnonzero(structure.boundary)
+    axes = np.eye(dimension)
+    planes = [
+        np.outer(axes[j], axes[k]) - np.outer(axes[k], axes[j])
+        for j in range(dimension)
+        for k in range(j)
+    ]
+    if len(periodic) == 0:
+        return planes
+    if dimension == 3 and len(periodic) == 1:  # a wire
+        edge = jnp.asarray(structure.box)[periodic[0]]
+        along = edge / jnp.linalg.norm(edge)
+        return [along[0] * planes[2] - along[1] * planes[1] + along[2] * planes[0]]
+    return []
+
+
 def confirmed(modes: Any, apply: Any, top: Any) -> Any:
     """The rigid modes that truly cost nothing; others (an outer field, a wall) become zero."""
     return without_cost(modes, jax.vmap(apply)(modes), top)
@@ -162,7 +177,8 @@ def confirmed(modes: Any, apply: Any, top: Any) -> Any:
 def without_cost(modes: Any, images: Any, top: Any) -> Any:
     """As ``confirmed``, from the Hessian times the modes."""
     cost = jnp.sqrt(jnp.sum(images**2, axis=1))
-    return jnp.where((cost <= RIGID * top)[:, None], modes, 0)
+    little = max(RIGID, 100 * float(jnp.finfo(modes.dtype).eps))
+    return jnp.where((cost <= little * top)[:, None], modes, 0)
 
 
 def largest_curvature(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:

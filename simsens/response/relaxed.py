@@ -55,8 +55,8 @@ def relaxed(
 
     Returns:
         The system at the minimum. Under ``jit`` and ``vmap``, where nothing can be raised, a
-        structure that does not converge has NaN positions; a derivative whose linear solve fails
-        is NaN.
+        structure that does not converge has NaN positions. A derivative whose linear solve fails,
+        or at a saddle that a factor of the Hessian or conjugate gradients meet, is NaN.
 
     Raises:
         NotConverged: outside ``jit`` and ``vmap``, with the state that was reached.

@@ -38,7 +38,7 @@ def contact_change(
         response: ``[strain, n]`` displacements per unit strain.
     """
     nothing = ContactChange(np.full((len(response), 2), np.inf), np.inf, None)
-    if neighbors is None or not system.potential.contact:
+    if neighbors is None or not contacts.jumps(system.potential):
         return nothing
     found = _gap_rates(system, neighbors, loose, response)
     watched, gap, rate = (np.asarray(part) for part in found)

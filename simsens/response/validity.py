@@ -8,7 +8,8 @@ change is expected at
 
 upwards, and the largest negative value downwards. Pairs with rattlers are left out: a particle
 that just touches would make every radius zero. Van Deen et al. (arXiv 1606.04799) find the first
-contact change predicted accurately by linear response.
+contact change predicted accurately by linear response. Where a law is cut off, so that its force
+jumps, pairs that cross its end are watched in the same way.
 
 *One-percent step.* With the structure moved along its derivative and the parameter by
 :math:`\delta`, one more linear solve measures what first order misses,
@@ -68,7 +69,7 @@ def contact_change(
     names: tuple[str, ...],
 ) -> ContactChange:
     """The contact radius of each parameter; infinite when nothing in the potential jumps."""
-    if neighbors is None or not system.potential.contact:
+    if neighbors is None or not contacts.jumps(system.potential):
         return ContactChange(np.full((len(names), 2), np.inf), np.inf, None)
     watched, gap, rate = _gap_rates(system, neighbors, loose, theta, response, names)
     watched, gap, rate = np.asarray(watched), np.asarray(gap), np.asarray(rate)
@@ -120,13 +121,15 @@ def negligible(system: System, theta: np.ndarray, curvature: Curvature) -> np.nd
 
     A derivative of the positions is of the size of a spacing over the parameter. Forces that cancel
     leave their rounding, which the soft modes amplify by the condition number; six digits above
-    that nothing else is left.
+    that (of single precision's seven, three) nothing else is left. What a parameter does that is
+    zero, a field that is off, nothing tells the size of: none is negligible.
     """
     structure = system.structure
     eps = float(np.finfo(theta.dtype).eps)
     count = np.sqrt(structure.number * structure.dimension)
-    natural = space.spacing(structure) / np.maximum(np.abs(theta), 1e-300) * count
-    return 1e6 * eps * curvature.condition * natural
+    with np.errstate(divide="ignore"):
+        natural = np.where(theta == 0, 0, space.spacing(structure) / np.abs(theta) * count)
+    return min(1e6, eps**-0.4) * eps * curvature.condition * natural
 
 
 def _by_particle(system: System, response: Any) -> np.ndarray:

@@ -92,8 +92,7 @@ def places(system: System) -> int:
     row, unknowns = 30 * 12 * 8, number * dimension
     matrices = 3 * 8 * unknowns**2 / AT_ONCE if unknowns <= DENSE_LIMIT else 0
     free, each = cost.free_memory(), number * row + matrices
-    fit = max(1, int(MEMORY_SHARE * free / each))
-    chosen = min(fit, max(1, busy // number))
+    chosen = max(1, int(min(MEMORY_SHARE * free / each, busy // number)))
     log.info(
         "batches of %d systems: %.3g of %.3g GB free, %.3g MB each",
         chosen, chosen * each / 1e9, free / 1e9, each / 1e6,

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from simsens.implicit.linear_solve.dense import DENSE_LIMIT
-from simsens.particles import space
+from simsens.particles import image_table, space
 from simsens.particles import system as systems
 from simsens.particles.list_limits import CutoffTooLong
 from simsens.particles.structure import InvalidStructure, check
@@ -31,6 +31,7 @@ from simsens.response.sensitivity import Sensitivity, sensitivity
 AT_ONCE = 4  # a stack's share that takes Newton steps together, or that must be free to fill it
 FIRST_STEPS, MOST_STEPS = 4, 200  # of a round
 SURVEYED = (5, 15, 45, 135)  # rounds without anybody new after which curvatures are measured
+FAR = 50  # boxes from home, beyond which a system's lists are not made beside others
 NEAR, ALONE = "near", "alone"  # why a system leaves the stack: for Newton's steps, for ``relax``
 REFUSALS = (InvalidStructure, CutoffTooLong, run.UnreachableTolerance)  # of one member
 
@@ -108,10 +109,13 @@ class Rounds:
     ) -> None:
         self.optimizer, self.fmax, self.steps, self.names = optimizer, fmax, steps, names
         self.refused: list[Member] = []
+        self.alone: list[_Task] = []
         self.waiting: deque[_Task] = deque()
         for index, member in enumerate(members):
             try:
-                self.waiting.append(_task(index, member))
+                task = _task(index, member)
+                far = np.abs(image_table.wrap(member.structure, task.position)[1]).max(initial=0)
+                (self.alone if far > FAR else self.waiting).append(task)
             except REFUSALS as error:
                 self.refused.append(Member(index, None, None, str(error)))
         self.finishing: list[_Task] = []
@@ -129,6 +133,7 @@ class Rounds:
         quota, done = len(self.finishers.position), deque[Future[Member]]()
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as beside:
             settings = _settings()
+            done += [beside.submit(self._member, task, settings) for task in self.alone]
             while self.waiting or self.finishing or any(self.places):
                 ended = self._fill()
                 if any(self.places):
@@ -306,6 +311,8 @@ class Rounds:
 
     def _equilibrium(self, task: _Task) -> Equilibrium:
         """The record of the run, as ``relax`` gives it."""
+        if not task.history:
+            return relaxation.relax(task.system, self.optimizer, self.fmax, self.steps, throw=False)
         system = task.system.with_position(task.position)
         ended = Equilibrium(
             system=system,

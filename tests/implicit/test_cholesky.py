@@ -1,6 +1,10 @@
 """Cholesky factors by CHOLMOD, and what happens without them."""
 
+import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,3 +69,34 @@ def test_both_factors_tell_the_same(shift, monkeypatch):
             np.testing.assert_allclose(
                 near, np.sort(values[np.argsort(np.abs(values))[: len(near)]]), rtol=1e-6
             )
+
+
+INDEFINITE = csc_array(CHAIN - 3 * diags_array(np.ones(N)))
+
+
+def test_what_others_write_meanwhile_is_written(capfd, monkeypatch):
+    from cholespy import CholeskySolverD
+
+    def loud(*arguments):
+        os.write(1, b"another thread\n")
+        return CholeskySolverD(*arguments)
+
+    monkeypatch.setattr("cholespy.CholeskySolverD", loud)
+    assert cholesky.factorise(INDEFINITE) is None
+    assert capfd.readouterr().out == "another thread\n"
+
+
+def test_threads_leave_the_output_where_it_was(capfd):
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(cholesky.factorise, [CHAIN, INDEFINITE] * 20))
+    os.write(1, b"still heard\n")
+    assert capfd.readouterr().out == "still heard\n"
+
+
+def test_without_an_output_there_is_nothing_to_turn_aside():
+    code = (
+        "import os; os.close(1); from tests.implicit.test_cholesky import CHAIN, INDEFINITE\n"
+        "from simsens.implicit import cholesky\n"
+        "assert cholesky.factorise(CHAIN) and cholesky.factorise(INDEFINITE) is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -407,3 +407,25 @@ def test_least_squares_never_claims_more_than_it_found():
     found = solve_lstsq(lambda v: jnp.zeros((N, N)) @ v, jnp.asarray(B))
     np.testing.assert_array_equal(found.value, 0.0)
     assert float(found.residual) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("name", [*ITERATIVE, "solve_block_cg"])
+def test_a_system_without_solution_is_not_solved(name, seed):
+    """The iterates of some methods grow along the null vector, and rounding with them."""
+    rng = np.random.default_rng(seed)
+    symmetric = SOLVERS.get(name, (None, "definite"))[1] != "any"
+    half = rng.standard_normal((6, 5))
+    matrix = half @ half.T if symmetric else np.hstack([half[:, :1], half])
+    b = rng.standard_normal(6)
+    if name == "solve_block_cg":
+        found = solve_block_cg(lambda v: matrix @ v, jnp.asarray(b[None]))
+    else:
+        found = compiled(name)(matrix, b)
+    assert not np.any(found.converged)
+    assert np.all(np.asarray(found.residual) > 1e-3)
+
+
+def test_what_grows_along_a_null_vector_is_no_solution():
+    found = solve_minres(lambda v: jnp.array([0.0, 1.0, 2.0]) * v, jnp.ones(3))
+    assert not found.converged

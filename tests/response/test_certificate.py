@@ -1,12 +1,13 @@
 """The evidence: bounds that hold, and refusals where a derivative would mislead."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from simsens import packing, relax, sensitivity
 from simsens.particles import contacts
 from simsens.particles import system as systems
-from simsens.particles.potentials import HarmonicBonds, LennardJones, SoftSphere
+from simsens.particles.potentials import EnergyFunction, HarmonicBonds, LennardJones, SoftSphere
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
 
@@ -229,3 +230,50 @@ def test_a_gas_without_contacts_is_not_trusted(side):
     assert not slope.certificate.trusted
     assert "nothing holds" in slope.certificate.reason
     assert not np.asarray(slope["diameter"]).any()
+
+
+def test_a_field_that_is_off_is_judged_by_what_it_does():
+    """Of a parameter that is zero no derivative is negligible, and no bound without meaning."""
+
+    def energy(x, field=0.0):
+        y = x - jnp.array([[0.0, 0.0], [3.0, 0.0]])
+        return jnp.sum(y**4 / 4 + 0.01 * y**2 / 2) - (field + 1e-3) * jnp.sum(x)
+
+    system = System(Structure([[0.3, 0.2], [3.2, -0.2]]), EnergyFunction(energy))
+    loose = sensitivity(relax(system, fmax=5e-3), wrt="field").certificate
+    assert not loose.trusted
+    assert "error bound" in loose.reason
+    there = sensitivity(relax(system, fmax=1e-12), wrt="field")
+    assert there.certificate.trusted, there.certificate.reason
+    assert np.isfinite(there.certificate.one_percent_step).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_single_precision_is_trusted_as_far_as_it_goes(seed):
+    system = packing(number=20, seed=seed)
+    single = system.with_position(system.structure.position.astype(np.float32))
+    rest = relax(single, fmax=1e-5)
+    found = sensitivity(rest, "diameter[B]")
+    double = rest.system.with_position(np.asarray(rest.position, float))
+    exact = sensitivity(relax(double, fmax=1e-12), "diameter[B]")
+    assert "linear solve" not in found.certificate.reason
+    error = relative(np.asarray(found.position, float), exact.position)
+    assert error < found.certificate.error_bound[0]
+
+
+@pytest.mark.parametrize("mode", ["truncate", "shift"])
+def test_a_pair_that_crosses_a_cutoff_ends_the_validity(mode):
+    """Second neighbours of a hexagon just within the cutoff leave it when sigma rises."""
+    angle = np.arange(6) * np.pi / 3
+    ring = np.vstack([np.zeros((1, 2)), np.stack([np.cos(angle), np.sin(angle)], axis=1)])
+    law = LennardJones(cutoff=1.92, mode=mode)
+    rest = relax(System(Structure(1.1 * ring), law), fmax=1e-12)
+    found = sensitivity(rest, "sigma")
+    position = np.asarray(rest.position)
+    apart = np.linalg.norm(position[:, None] - position, axis=-1)
+    pairs = apart[np.triu_indices(7, 1)]
+    # Everything scales with sigma but the cutoff: a gap closes at the rate r / sigma.
+    crossing = 1.92 / pairs - 1
+    fall, rise = found.certificate.validity_radius[0]
+    assert fall == pytest.approx(-crossing[crossing < 0].max(), rel=1e-6)
+    assert 0 < rise <= crossing[crossing > 0].min()  # pairs beyond the list may come in

@@ -150,3 +150,12 @@ def test_costs_grow_as_their_methods_do():
         assert large.seconds / small.seconds == pytest.approx(8**power, rel=0.01)
         assert large.memory > 7 * small.memory
     assert cost.free_memory() > 1e6
+
+
+def test_where_the_system_does_not_tell_there_is_no_limit(monkeypatch):
+    def unknown(*_):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(cost.Path, "read_text", lambda _: "")
+    monkeypatch.setattr(cost.os, "sysconf", unknown)
+    assert cost.free_memory() == np.inf

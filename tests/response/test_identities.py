@@ -254,3 +254,16 @@ def test_zero_modes_of_a_loose_packing(loose_packing):
     values = np.linalg.eigvalsh(hessian)
     zero = int((np.abs(values) < 1e-10 * values.max()).sum())
     assert zero == 2 + int(np.maximum(0, 2 - touching).sum())
+
+
+@pytest.mark.parametrize("along", [(1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, -2.0, 0.5)])
+def test_a_wire_turns_about_its_own_axis(along):
+    """One periodic edge, in whatever direction: three translations and one rotation."""
+    turn = np.linalg.qr(np.column_stack([along, np.eye(3)[:, 1:]]))[0]
+    turn[:, 0] *= np.sign(turn[:, 0] @ along)
+    zigzag = np.array([[0.0, 0.0, 0.0], [0.9, 0.6, 0.0], [1.8, 0.1, 0.5]])
+    box = np.diag([2.9, 9.0, 9.0])
+    structure = Structure(zigzag @ turn.T, box=box @ turn.T, boundary=(True, False, False))
+    rest = relax(System(structure, LennardJones(cutoff=1.4)), fmax=1e-11)
+    certificate = sensitivity(rest, "sigma").certificate
+    assert certificate.expected_zero_modes == 4

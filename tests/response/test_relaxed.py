@@ -191,3 +191,14 @@ def test_batches_of_starts():
     # fmax 1e-10 over a curvature of 50.
     np.testing.assert_allclose(values, 1.1 * 2 ** (1 / 6), rtol=0, atol=1e-11)
     np.testing.assert_allclose(slopes, 2 ** (1 / 6), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["dense", "sparse"])
+def test_a_saddle_has_no_derivative(solver, monkeypatch):
+    """Four atoms on a square stay there for symmetry's sake, and would fall off it."""
+    square = Structure(np.array([[0.0, 0.0], [1.1, 0.0], [0.0, 1.1], [1.1, 1.1]]))
+    monkeypatch.setattr("simsens.response.relaxed.method_for", lambda system: solver)
+    side = lambda sigma: distance(relaxed(System(square, LennardJones(sigma))), 0, 1)  # noqa: E731
+    jax.clear_caches()  # the way of solving is no part of what a program is known by
+    assert np.isnan(jax.grad(side)(1.0))
+    jax.clear_caches()

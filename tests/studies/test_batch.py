@@ -225,3 +225,14 @@ def test_no_more_stand_side_by_side_than_memory_holds(monkeypatch, caplog):
     with caplog.at_level("INFO", logger="simsens"):
         assert 1 <= batch.places(large) < batch.places(small) < 100
     assert "GB free" in caplog.text
+
+
+def test_who_is_far_from_home_is_relaxed_alone():
+    near, edge = disks(0), np.asarray(disks(0).structure.box)[0]
+    away = np.where(np.arange(12)[:, None] == 3, 70.0 * edge, 0.0)
+    far = near.with_position(np.asarray(near.structure.position) + away)
+    found = {member.index: member for member in relax_batch([near, far], fmax=1e-10)}
+    assert found[0].equilibrium.converged
+    assert found[1].equilibrium.converged
+    alone = relax(far, fmax=1e-10)
+    np.testing.assert_array_equal(found[1].equilibrium.position, alone.position)

@@ -136,7 +136,7 @@ def factorised(matrix: Any, symmetric: bool = False, definite: bool = False) -> 
         factor, _, order = lu(balanced)
         diagonal = jnp.abs(jnp.diagonal(factor))
     suspect = ~(jnp.min(diagonal) > SUSPECT * jnp.max(diagonal))  # NaN is suspect too
-    singular, inverse = _when(suspect, lambda: _pseudo_inverse(matrix, symmetric), matrix)
+    singular, inverse = when_needed(suspect, lambda: _pseudo_inverse(matrix, symmetric), matrix)
     factor = jnp.where(singular, jnp.eye(len(matrix), dtype=matrix.dtype), factor)
     return Factorisation(matrix, factor, order, left, right, inverse, singular, definite)
 
@@ -160,7 +160,7 @@ def _inverse_root(size: Any) -> Any:
     return jnp.where(usable, lax.rsqrt(jnp.where(usable, size, 1)), 1)
 
 
-def _when(needed: Any, compute: Callable[[], Any], like: Any) -> tuple[Any, Any]:
+def when_needed(needed: Any, compute: Callable[[], Any], like: Any) -> tuple[Any, Any]:
     """``(needed, compute() or zeros)``, by a loop of one pass or none.
 
     Under ``vmap`` a condition would always compute; a loop does so only if a member needs it.

@@ -20,6 +20,7 @@ from simsens.implicit.linear_solve.solution import (
     default_tolerance,
     projector,
     ratio,
+    rounding_floor,
 )
 
 
@@ -66,7 +67,6 @@ def iterate(
     """
     tolerance = default_tolerance(b.dtype) if tol is None else tol
     budget = 20 * b.size + 100 if maxiter is None else maxiter
-    eps = float(jnp.finfo(b.dtype).eps)
     project = projector(null_space)
     within = project(b)
     scale, given = jnp.linalg.norm(within), jnp.linalg.norm(b)
@@ -105,7 +105,7 @@ def iterate(
     start = (x, r, true, 0, jnp.zeros((), b.dtype), False, True)
     start = jax.tree.map(jnp.asarray, start)
     x, _, true, count, top, broken, _ = lax.while_loop(unfinished, stretch, start)
-    floor = 100 * eps * top * jnp.linalg.norm(x)
+    floor = rounding_floor(top, jnp.linalg.norm(x))
     fine = ~broken & (true <= jnp.maximum(10 * tolerance, floor))
     # NaN in b passes every comparison above by failing it: nothing was solved.
     fine = fine & jnp.isfinite(given)

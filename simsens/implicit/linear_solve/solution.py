@@ -6,7 +6,9 @@ so a right-hand side of 1e-12 is solved as well as one of 1. The residual is the
 :math:`|b - A x| / |b|`, formed at the end from the answer, never the solver's own recurrence.
 
 A tolerance cannot be met below the floor that rounding sets, about
-:math:`\varepsilon\, |A|\, |x| / |b|`; a residual at this floor counts as solved.
+:math:`\varepsilon\, |A|\, |x| / |b|`; a residual at this floor counts as solved while half of its
+digits are right. Without that bound the answer to a system that has none, which grows along a null
+vector, would excuse itself.
 """
 
 from __future__ import annotations
@@ -62,6 +64,12 @@ def solved(dtype: Any) -> float:
 def default_tolerance(dtype: Any) -> float:
     """The relative residual that iterations aim at in this precision."""
     return max(1e-12, 10 * float(jnp.finfo(dtype).eps))
+
+
+def rounding_floor(top: Any, size: Any) -> Any:
+    """The relative residual that rounding may leave, for ``|A|`` and ``|x| / |b|``."""
+    eps = float(jnp.finfo(size.dtype).eps)
+    return jnp.minimum(100 * eps * top * size, eps**0.5)
 
 
 def ratio(size: Any, scale: Any) -> Any:

@@ -25,6 +25,7 @@ from simsens.implicit.linear_solve.solution import (
     on_vectors,
     projector,
     ratio,
+    rounding_floor,
 )
 
 Preconditioner = Callable[[Any], Any]
@@ -229,7 +230,6 @@ def solve_block_cg(
     n = b.shape[1]
     tolerance = default_tolerance(b.dtype) if tol is None else tol
     budget = 20 * n + 100 if maxiter is None else maxiter
-    eps = float(jnp.finfo(b.dtype).eps)
     project = projector(null_space)
     precondition = preconditioner or (lambda r: r)
     within = project(b)
@@ -289,7 +289,7 @@ def solve_block_cg(
     begin = (jnp.zeros_like(r), r, jnp.linalg.norm(r, axis=0), 0, zero, True)
     begin = jax.tree.map(jnp.asarray, begin)
     x, _, true, count, top, _ = lax.while_loop(unfinished, restart, begin)
-    floor = 100 * eps * top * jnp.linalg.norm(x, axis=0)
+    floor = rounding_floor(top, jnp.linalg.norm(x, axis=0))
     fine = (true <= jnp.maximum(10 * tolerance, floor)) & jnp.isfinite(given)
     lost = jnp.linalg.norm(b - within, axis=1) / jnp.where(given > 0, given, 1)
     return LinearSolution(x.T * scale[:, None], true, count, fine, lost)
