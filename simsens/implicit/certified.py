@@ -8,14 +8,16 @@ where it matters and in the direction that matters:
 
 * one Newton step :math:`\delta = -A^{-1} F(\hat x)` says where the root is; a second one,
   :math:`\delta_2`, how well it was said; together they bound the distance of what is left when they
-  contract, :math:`\kappa = |\delta_2| / |\delta| < 1/4`. Both are taken with A at
-  :math:`\hat x`; for a quadratic F the next would be shorter by :math:`2 \kappa`, so that
-  :math:`|\delta_2| / (1 - 2 \kappa)` is left;
+  contract, :math:`\kappa = |\delta_2| / |\delta| < 1/4`. For a quadratic F, and both with A at
+  :math:`\hat x`, the next would be shorter by :math:`2 \kappa`, so that
+  :math:`|\delta_2| / (1 - 2 \kappa)` is left; of small systems the second is taken with A at
+  :math:`\hat x + \delta`, lest what grows soft on the way is missed;
 * the imbalance :math:`m = A \hat J + B` at :math:`\hat x + \delta` holds both the change of A and B
   (the Lipschitz terms) and the residual of the linear solve; the directional second derivative
   :math:`\partial_\delta (A \hat J + B)` says how fast it changes, for the part that is left;
-* the smallest singular value :math:`\alpha` of A, by a Lanczos iteration on the inverse, less what
-  A changes by along :math:`\delta`.
+* the smallest singular value :math:`\alpha` of A: of small matrices the least of those at
+  :math:`\hat x` and at :math:`\hat x + \delta`; of large ones by a Lanczos iteration on the
+  inverse, less what A changes by along :math:`\delta`, on the vector of the smallest.
 
 .. math:: |\hat J - J^*| \le \frac{1}{\alpha} \left( |m| + \ell\,
           \frac{|\delta_2|}{1 - 2 \kappa} \right) + 10\, \varepsilon\, \mathrm{cond}(A)\, |\hat J| .
@@ -29,7 +31,7 @@ believed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -104,16 +106,15 @@ def certified_jvp(
     value, solution = root.jvp(tangents, many=many)
     rows = jnp.atleast_2d(_rows(solution.value, many))
     direction = jnp.atleast_2d(sure.direction(tangents, many))
-    near = newton_steps(sure)
+    values = singular_values(sure)
+    near, alpha = _on_the_way(sure, values, newton_steps(sure))
     moved = compiled.run(
         _forward, (sure.equation,), sure.linear, rows, direction, near.step, near.second
     )
     imbalance, left, second_order = (np.asarray(part) for part in moved)
-    values = singular_values(sure)
     size = np.linalg.norm(rows, axis=1)
     left_over = np.linalg.norm(imbalance, axis=1) + np.linalg.norm(left, axis=1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        alpha = _least(sure, values, near)
         rounding = 10 * np.finfo(rows.dtype).eps * values.largest / alpha * size
         bound = np.where(near.contracts, left_over / alpha + rounding, np.inf)
     correction = sure.solve(jnp.asarray(imbalance))
@@ -152,19 +153,18 @@ def certified_vjp(
     sure = root if solve is None else prepare_root(optimality_fun, x, *args, **options)
     value, solution = root.vjp(cotangent)
     adjoint = _rows(solution.value, False)
-    near = newton_steps(sure)
+    values = singular_values(sure)
+    near, alpha = _on_the_way(sure, values, newton_steps(sure))
     found = compiled.run(
         _backward, (sure.equation,), sure.linear, adjoint, cotangent, near.step, near.second
     )
     imbalance, left, pulled, pulled_there, pulled_left, norm = found
-    values = singular_values(sure)
     correction = sure.solve(imbalance, transposed=True).value
     fixed = compiled.run(
         _pull_there, (sure.equation,), sure.linear, adjoint - correction, near.step
     )
     size = np.atleast_1d(np.linalg.norm(pulled))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        alpha = _least(sure, values, near)
         off = np.linalg.norm(imbalance) + np.linalg.norm(left)
         own = np.linalg.norm(pulled_there - pulled) + np.linalg.norm(pulled_left)
         rounding = 10 * np.finfo(adjoint.dtype).eps * values.largest / alpha * size
@@ -174,31 +174,54 @@ def certified_vjp(
     return CertifiedDerivative(value, root.arguments(fixed), bound, solution, certificate)
 
 
-def _least(root: PreparedRoot, values: Singular, near: NewtonSteps) -> float:
-    """The smallest singular value less what A changes by between the point and the root."""
+def _on_the_way(
+    root: PreparedRoot, values: Singular, near: NewtonSteps
+) -> tuple[NewtonSteps, float]:
+    """The second step, and the least singular value of A between the point and the root."""
     if values.vector is None:
-        return values.smallest
-    change = compiled.run(
-        _change_of_a,
-        (root.equation,),
-        root.linear,
-        jnp.asarray(values.vector),
-        near.step,
-        near.second,
-    )
-    return max(values.smallest - float(change), 0.0)
+        return near, values.smallest
+    functions, there = (root.equation,), None
+    if values.method == "dense":
+        there = compiled.run(_linearised_after, functions, root.linear, near.step)
+        residual, matrix = (np.asarray(part) for part in there)
+        if not np.isfinite(matrix).all():
+            return replace(near, contracts=False), 0.0
+        u, sizes, rows = np.linalg.svd(matrix)
+        kept = len(sizes) - values.zero
+        second = -rows[:kept].T @ ((residual @ u[:, :kept]) / sizes[:kept])
+        near = near.with_second(second)
+
+    def changes(v: Any) -> tuple[float, float]:
+        steps = near.step, near.second
+        found = compiled.run(_changes_of_a, functions, root.linear, jnp.asarray(v), *steps)
+        return float(found[0]), float(found[1])
+
+    least = values.smallest - sum(changes(values.vector))
+    if there is not None:  # another vector may be the one where the step leads
+        least = min(least, sizes[kept - 1] - changes(rows[kept - 1])[1])
+    return near, max(float(least), 0.0)
 
 
-def _change_of_a(
+def _linearised_after(functions: tuple[Equation], linear: Linearised, step: Any) -> tuple[Any, Any]:
+    residual, point, flat = vector_function(functions[0], linear)
+
+    def there(at: Any) -> Any:
+        return residual(at, flat)
+
+    return there(point + step), jax.jacfwd(there)(point + step)
+
+
+def _changes_of_a(
     functions: tuple[Equation], linear: Linearised, v: Any, step: Any, more: Any
-) -> Any:
+) -> tuple[Any, Any]:
+    """What A changes by on a vector along the first Newton step, and then along the second."""
     residual, point, flat = vector_function(functions[0], linear)
 
     def product(at: Any) -> Any:
         return jax.jvp(lambda p: residual(p, flat), (at,), (v,))[1]
 
     there, left = jax.jvp(product, (point + step,), (more,))
-    return jnp.linalg.norm(there - product(point)) + jnp.linalg.norm(left)
+    return jnp.linalg.norm(there - product(point)), jnp.linalg.norm(left)
 
 
 def _forward(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ CONTRACTS = 0.25  # the largest ratio of two Newton steps from which a distance 
 
 @dataclass(frozen=True)
 class NewtonSteps:
-    """Two Newton steps, both with A at the point.
+    """Two Newton steps, the first with A at the point.
 
     Attributes:
         step: ``[n]`` the first.
@@ -26,6 +26,7 @@ class NewtonSteps:
         contracts: whether the second is enough shorter to conclude from.
         error: estimated distance of the point from the root.
         solved: whether both linear solves converged.
+        floor: the length of steps that rounding makes.
     """
 
     step: Any
@@ -33,6 +34,13 @@ class NewtonSteps:
     contracts: bool
     error: float
     solved: bool
+    floor: float
+
+    def with_second(self, second: Any) -> NewtonSteps:
+        """The same with another second step, which is lengthened."""
+        one, two = (float(np.linalg.norm(step)) for step in (self.step, second))
+        contracts, scale = _contraction(one, two, self.floor)
+        return replace(self, second=scale * second, contracts=contracts, error=one + scale * two)
 
 
 def newton_steps(root: PreparedRoot) -> NewtonSteps:
@@ -40,17 +48,20 @@ def newton_steps(root: PreparedRoot) -> NewtonSteps:
     first = root.solve(-root.linear.residual)
     there = compiled.run(_residual_at, (root.equation,), root.linear, first.value)
     second = root.solve(-there)
-    one, two = (float(jnp.linalg.norm(s.value)) for s in (first, second))
     eps = float(jnp.finfo(first.value.dtype).eps)
+    floor = 1e3 * eps * float(jnp.linalg.norm(ravel(root.linear.x)[0]))
+    solved = bool(first.converged) and bool(second.converged)
+    return NewtonSteps(first.value, second.value, False, 0.0, solved, floor).with_second(
+        second.value
+    )
+
+
+def _contraction(one: float, two: float, floor: float) -> tuple[bool, float]:
+    """Whether two steps of such lengths contract, and what to lengthen the second by."""
     ratio = two / one if one > 0 else 0.0
     # Steps at the level of rounding do not contract any more, and need not.
-    floor = 1e3 * eps * float(jnp.linalg.norm(ravel(root.linear.x)[0]))
     contracts = bool(np.isfinite(one) and (ratio < CONTRACTS or one <= floor))
-    scale = 1 / (1 - 2 * ratio) if ratio < CONTRACTS else 1.0
-    return NewtonSteps(
-        first.value, scale * second.value, contracts, one + scale * two,
-        bool(first.converged) and bool(second.converged),
-    )  # fmt: skip
+    return contracts, 1 / (1 - 2 * ratio) if ratio < CONTRACTS else 1.0
 
 
 def vector_function(equation: Equation, linear: Linearised) -> tuple[Any, Any, Any]:

@@ -235,3 +235,30 @@ def test_singular_values_by_lanczos_are_those_of_the_matrix(symmetric, monkeypat
     assert ends.largest == pytest.approx(10, rel=1e-2)
     assert (ends.asymmetry < 1e-12) == symmetric
     np.testing.assert_allclose(np.linalg.norm(matrix @ ends.vector), 0.01, rtol=0.05)
+
+
+@pytest.mark.parametrize("way", ["forward", "adjoint"])
+def test_the_bound_sees_another_direction_grow_soft_on_the_way(way):
+    """Between the point and the root the second diagonal entry falls from 1.01 to 0.01."""
+    e, eps = 0.01, 1e-3
+
+    def F(x, t):
+        y = x[0] - e
+        second = (1.01 + 100 * y) * x[1] - eps / (2 * e) * (y * y - e * e)
+        return jnp.array([x[0] - t[0], second])
+
+    point, theta = jnp.array([e, 0.0]), jnp.zeros(1)
+    if way == "forward":
+        found = certified_jvp(F, point, (theta,), (jnp.ones(1),))
+        error = np.linalg.norm(np.asarray(found.value) - exact_slope(F, theta))
+    else:
+        found = certified_vjp(F, point, (theta,), jnp.array([0.0, 1.0]))
+        error = abs(float(found.value[0][0]) - exact_slope(F, theta)[1])
+    assert error <= found.error_bound[0]
+
+
+def exact_slope(F, theta):
+    root = jnp.array([0.0, 0.0])
+    A, B = jax.jacfwd(F, 0)(root, theta), jax.jacfwd(F, 1)(root, theta)
+    assert np.abs(F(root, theta)).max() < 1e-15
+    return -np.linalg.solve(A, B)[:, 0]
