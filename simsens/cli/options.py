@@ -78,6 +78,8 @@ def _as_typed(key: str, value: Any, option: click.Parameter) -> Any:
     flag = isinstance(option, click.Option) and option.is_flag
     if isinstance(value, bool) != flag:
         raise click.BadParameter(f"{key} cannot be {_cut(json.dumps(value, default=str))}")
+    if isinstance(option.type, click.types.IntParamType) and isinstance(value, float):
+        raise click.BadParameter(f"{key} must be a whole number; got {_shown(value)}")
     if not isinstance(value, list):
         return _scalar(key, value)
     text = ",".join(str(_scalar(key, part)) for part in value)
@@ -116,9 +118,10 @@ def _flattened(table: dict[str, Any], inner: bool = False) -> list[str]:
 
 
 def _parameters(ctx: click.Context, option: click.Parameter, pairs: Any) -> dict[str, Any]:
-    """``("sigma=3.4", "mode=shift")`` as a dict; what a configuration says is filled in."""
+    """``("sigma=3.4", "mode=shift")`` as a dict; environment and configuration fill it in."""
     found: dict[str, Any] = {}
-    for pair in [*(ctx.default_map or {}).get("param", ()), *pairs]:
+    configured = (ctx.default_map or {}).get("param", ())
+    for pair in [*configured, *(option.value_from_envvar(ctx) or ()), *pairs]:
         # The name of a species may hold anything, an equals sign too.
         match = re.fullmatch(r"\s*(\w+)(\[[^\[]+\])?\s*=\s*(.*\S)\s*", pair)
         if match is None:

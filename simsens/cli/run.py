@@ -83,10 +83,11 @@ def _one(
         try:
             found = _find({**settings, "fmax": fmax}, system, wrt, record, signals)
             stopped_by = signals.exit_code
+            wanting = bool(found.advice) or _wanting(found, settings, wrt)
             record.finish(
                 found.equilibrium, found.slope, moduli=found.moduli, modes=found.modes,
                 provenance=session.ending(started),
-                status="interrupted" if stopped_by and found.advice else None,
+                status="interrupted" if stopped_by and wanting else None,
             )  # fmt: skip
         except io.UnwritableFile as full:
             click.echo(f"simsens: {full}", err=True)
@@ -160,6 +161,16 @@ def _find(
     return found
 
 
+def _wanting(found: Found, settings: dict[str, Any], wrt: tuple[str, ...]) -> bool:
+    """Whether something that was asked for is not there."""
+    asked = (
+        (wrt, found.slope),
+        (settings["moduli"], found.moduli),
+        (settings["modes"], found.modes),
+    )
+    return any(wanted and answer is None for wanted, answer in asked)
+
+
 def _verdict(
     found: Found, output: Path, stopped_by: int | None, derivative: bool
 ) -> tuple[int, str]:
@@ -204,7 +215,9 @@ def _outputs(settings: dict[str, Any], path: str | None) -> tuple[Path, Path | N
         folder.mkdir(parents=True, exist_ok=True)
     output, drawing = settings["output"] or folder / f"{stem}.h5md", settings["plot"]
     for place in (output, drawing):
-        if place is None:
+        if place is None or (
+            place.parent == folder and not folder.exists()
+        ):  # a dry run makes none
             continue
         written.check_output(place, settings["overwrite"] or settings["resume"])
     return output, drawing

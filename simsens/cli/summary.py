@@ -64,8 +64,12 @@ def lines(
         told = f"bulk {moduli.bulk:.6g}, shear {moduli.shear:.6g}"
         shown.append(("moduli", told + ("" if moduli.certificate.trusted else ": NOT TRUSTED")))
     if modes is not None:
-        soft = modes.curvature[modes.zero_modes :]
-        told = f"{modes.zero_modes} rigid, the lowest other {soft[0]:.6g}" if len(soft) else "rigid"
+        others = modes.curvature[np.argsort(np.abs(modes.curvature))[modes.zero_modes :]]
+        told = f"{modes.zero_modes} zero"
+        if len(others):
+            told += f", the lowest other {others.min():.6g}"
+        if (falling := int((others < 0).sum())) > 0:
+            told += f"; a SADDLE: the energy falls along {falling}"
         shown.append(("curvatures", told))
     shown.append(("written", ", ".join(str(f) for f in files)))
     return shown

@@ -99,8 +99,16 @@ def stress(system: System, neighbors: neighbor_lists.NeighborList | None = None)
 
 
 def distance(system: System, first: int, second: int) -> Any:
-    """The distance between two particles, at the nearest image."""
+    """The distance between two particles, at the nearest image.
+
+    Raises:
+        IndexError: there is no such particle.
+    """
     position = jnp.asarray(system.structure.position)
+    for index in (first, second):
+        known = not isinstance(index, jax.core.Tracer)
+        if known and not -len(position) <= index < len(position):
+            raise IndexError(f"there are particles 0 to {len(position) - 1}; got {index}")
     between = space.displacement(system.structure)(position[second], position[first])
     return jnp.sqrt(jnp.sum(between**2))
 

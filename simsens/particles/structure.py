@@ -68,10 +68,10 @@ class Structure:
             self._set(box=_edges(self.box, self.position.shape[1]))
         if self.boundary is None and hasattr(self.position, "shape"):
             self._set(boundary=(self.box is not None,) * self.position.shape[-1])
-        elif isinstance(self.boundary, (bool, np.bool_)):
-            self._set(boundary=(bool(self.boundary),) * self.position.shape[-1])
-        elif isinstance(self.boundary, (list, np.ndarray)):
-            self._set(boundary=tuple(bool(b) for b in self.boundary))
+        elif isinstance(self.boundary, (bool, np.bool_, str)):
+            self._set(boundary=(_periodic(self.boundary),) * self.position.shape[-1])
+        elif isinstance(self.boundary, (list, tuple, np.ndarray)):
+            self._set(boundary=tuple(_periodic(edge) for edge in self.boundary))
         if isinstance(self.fixed, (list, tuple, np.ndarray)):
             self._set(fixed=_mask(self.fixed, self.position.shape[0]))
         if isinstance(self.position, np.ndarray):
@@ -232,6 +232,17 @@ def _mask(fixed: Any, number: int) -> np.ndarray:
     mask = np.zeros(number, bool)
     mask[array] = True
     return mask
+
+
+def _periodic(edge: Any) -> Any:
+    """Whether an edge is periodic, told by a flag or by one of H5MD's two words."""
+    if isinstance(edge, str):
+        if edge not in ("periodic", "none"):
+            raise InvalidStructure(f"an edge is 'periodic' or 'none', True or False; got {edge!r}")
+        return edge == "periodic"
+    if isinstance(edge, (bool, np.bool_, int, np.integer)) and edge in (0, 1):
+        return bool(edge)
+    raise InvalidStructure(f"an edge is 'periodic' or 'none', True or False; got {edge!r}")
 
 
 def _check_shapes(structure: Structure) -> None:

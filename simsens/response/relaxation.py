@@ -78,6 +78,8 @@ def relax(
     optimizers.check(optimizer, system)
     if not fmax > 0 or steps < 0:
         raise ValueError(f"fmax must be positive and steps not negative; got {fmax} and {steps}")
+    if max_move is not None and not max_move > 0:
+        raise ValueError(f"max_move must be a positive length; got {max_move}")
     if systems.is_traced(system):
         raise TypeError(
             "relax needs values, not traced arrays: use relaxed inside jit, vmap and grad"

@@ -67,6 +67,11 @@ def test_parameters_from_the_environment(settings):
     assert settings(SIMSENS_PARAM="epsilon=2 sigma[A]=1.1").theta["sigma[A]"] == 1.1
 
 
+def test_a_flag_replaces_one_parameter_of_the_environment(settings):
+    theta = settings("--param", "sigma[A]=1.2", SIMSENS_PARAM="epsilon=2 sigma[A]=1.1").theta
+    assert (theta["sigma[A]"], theta["epsilon"]) == (1.2, 2.0)
+
+
 @pytest.mark.parametrize(
     ("value", "names"),
     [
@@ -96,6 +101,7 @@ def test_sensitivity_from_the_file(run, pair, tmp_path, value, names):
         ("fmax = 'small'", "'small' is not a valid float"),
         ("fmax = true", "fmax cannot be true"),
         ("overwrite = 1", "overwrite cannot be 1"),
+        ("steps = 10.9", "steps must be a whole number; got 10.9"),
         ("steps = [1, 2]", "'1,2' is not a valid integer"),
         ("optimizer = 'bfgs'", "'bfgs' is not one of"),
         ("param = 'sigma=1'", "param must be a table, [param]"),

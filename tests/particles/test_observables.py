@@ -170,3 +170,8 @@ def test_the_table_says_where_an_observable_is_defined():
         assert predicate(boxed)
         assert jnp.shape(measure(boxed, systems.list_neighbors(boxed))) == ()
     assert observables.energy is OBSERVABLES["energy"][0]
+
+
+def test_a_distance_needs_particles():
+    with pytest.raises(IndexError, match="particles 0 to 7; got 99"):
+        distance(packing(number=8), 0, 99)

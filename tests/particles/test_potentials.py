@@ -406,3 +406,9 @@ def test_reach_decides_the_list():
     np.testing.assert_array_equal(listed.index, list_pairs(structure, reach).index)
     assert LennardJones().reach({}) == np.inf
     assert LennardJones(cutoff=2.5).reach({}) == 2.5
+
+
+def test_a_pair_is_given_once():
+    both = {"A,A": 1.0, "A,B": 1.0, "B,A": 2.0, "B,B": 1.0}
+    with pytest.raises(InvalidPotential, match="are one pair"):
+        LennardJones(1.0, both).tables(("A", "B"))

@@ -151,3 +151,12 @@ def test_what_can_be_simulated_passes():
     check(Structure(PAIR))
     # Small boxes are boxes: the volume is judged against the edges, not against a number.
     check(Structure(PAIR, box=1e-8))
+
+
+def test_edges_are_told_by_flags_or_by_words():
+    x = np.zeros((1, 2))
+    assert Structure(x, box=5.0, boundary=["periodic", "none"]).boundary == (True, False)
+    assert Structure(x, box=5.0, boundary="periodic").boundary == (True, True)
+    for wrong in (["foo", "none"], "p", [2, 0], [None, True]):
+        with pytest.raises(InvalidStructure, match="'periodic' or 'none'"):
+            Structure(x, box=5.0, boundary=wrong)

@@ -375,3 +375,9 @@ def test_strict_dtype_promotion():
     # A shape of its own, so that nothing compiled before under standard promotion serves it.
     with jax.numpy_dtype_promotion("strict"):
         assert relax(packing(number=6, seed=1)).converged
+
+
+@pytest.mark.parametrize("max_move", [0.0, -1.0, np.nan])
+def test_a_move_needs_a_length(max_move):
+    with pytest.raises(ValueError, match="max_move must be a positive length"):
+        relax(packing(number=8), max_move=max_move)

@@ -73,7 +73,12 @@ def table(value: Any, species: Sequence[str], rule: Callable[[Any, Any], Any], f
 
 
 def _pair(value: Mapping[str, Any], a: str, b: str, field: str) -> Any:
-    for key in (f"{a},{b}", f"{b},{a}"):
+    one, other = f"{a},{b}", f"{b},{a}"
+    if a != b and one in value and other in value:
+        raise InvalidPotential(
+            f"{field}[{one}] and {field}[{other}] are one pair: give one of them"
+        )
+    for key in (one, other):
         if key in value:
             return value[key]
     raise UnknownSpecies(
