@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from simsens.io import ase_bridge, extxyz
 from simsens.io.ase_bridge import from_ase, to_ase
 from simsens.io.errors import (
+    AnotherSystem,
     MissingPackage,
     OutputExists,
     UnknownFormat,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "RESULTS",
+    "AnotherSystem",
     "MissingPackage",
     "OutputExists",
     "Stored",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from simsens.io.errors import OutputExists, UnwritableFile, one_line
@@ -73,6 +73,12 @@ def rename(path: Path, target: Path) -> None:
     """Force a file to the disk and give it its name, in place of a file that had it."""
     _force_to_disk(path)
     path.replace(target)
+
+
+def force_names(folder: Path) -> None:
+    """Force to the disk which names the files of a folder have, where the system can do that."""
+    with suppress(OSError):
+        _force_to_disk(folder)
 
 
 def reason(error: OSError) -> str:

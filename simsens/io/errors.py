@@ -19,6 +19,10 @@ class UnwritableFile(OSError):
     """The output cannot be written: no such folder, no permission, no space left."""
 
 
+class AnotherSystem(ValueError):
+    """A run was begun with another system than it is to be gone on with; the message says how."""
+
+
 class MissingPackage(ImportError):
     """A package that only this needs is not installed; the message says how to install it."""
 

@@ -76,8 +76,6 @@ def stored(root: h5py.Group) -> Stored:
     if guarded.attribute(root, "schema_version") == schema.VERSION:
         schema.check(root.file)
     structure, start = rest(root)
-    names = guarded.texts(root, "theta/name", (None,))
-    theta = guarded.numbers(root, "theta/value", (len(names),))
     potential = None
     if guarded.has(root, "potential"):
         potential = potential_group.read(guarded.group(root, "potential"))
@@ -86,7 +84,7 @@ def stored(root: h5py.Group) -> Stored:
         start=start,
         **_minimum(root, structure),
         history=_history(root),
-        theta=dict(zip(names, theta.tolist())),
+        theta=dict(zip(*theta(root))),
         potential=potential,
         **_derivatives(root, structure),
         **_further(root),
@@ -141,6 +139,16 @@ def rest(root: h5py.Group) -> tuple[Structure, np.ndarray]:
     check(found)
     digest.check(root, "structure", "minimum")
     return found, position
+
+
+def theta(root: h5py.Group) -> tuple[tuple[str, ...], list[float]]:
+    """The names of the parameters, and their values.
+
+    Raises:
+        Refused: damaged.
+    """
+    names = guarded.texts(root, "theta/name", (None,))
+    return names, guarded.numbers(root, "theta/value", (len(names),)).tolist()
 
 
 def _minimum(root: h5py.Group, structure: Structure) -> dict[str, Any]:

@@ -24,12 +24,17 @@ def write(group: h5py.Group, potential: Any) -> None:
     known = {kind: name for name, kind in POTENTIALS.items()}
     group.attrs["name"] = known.get(type(potential), "")
     if isinstance(potential, EnergyFunction):
-        function = potential.function
-        group.attrs["function"] = getattr(function, "__qualname__", type(function).__name__)
+        group.attrs["function"] = function_name(potential)
     if type(potential) not in known:
         return
     for field in fields(potential):
         _write(group, field.name, getattr(potential, field.name))
+
+
+def function_name(potential: EnergyFunction) -> str:
+    """What the function of an energy of one's own is called."""
+    function = potential.function
+    return str(getattr(function, "__qualname__", type(function).__name__))
 
 
 def _write(group: h5py.Group, name: str, value: Any) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from simsens.io import atomic, checkpoint, h5md, quiet_file, simsens_group, trajectory_group
 from simsens.io.errors import UnwritableFile
+from simsens.io.lock import Lock
 from simsens.io.opened import told
 from simsens.io.result_name import partial
 from simsens.io.two_copies import TwoCopies
@@ -49,10 +50,12 @@ class Recording:
             before it was finished.
     """
 
-    def __init__(self, path: Path, structure: Structure, every: int, resumed: bool = False) -> None:
+    def __init__(
+        self, path: Path, structure: Structure, every: int, lock: Lock, resumed: bool = False
+    ) -> None:
         self.path, self.every, self.state = path, every, None
         self.partial = partial(path)
-        self._structure, self._resumed = structure, resumed
+        self._structure, self._resumed, self._lock = structure, resumed, lock
         self._copies = TwoCopies(self.partial)
         try:
             with told(self.partial):
@@ -81,6 +84,8 @@ class Recording:
     ) -> None:
         """Take a frame.
 
+        What is given is copied: the caller may write over it at once.
+
         Args:
             step: larger than that of the frame before.
             position: ``[particle, dimension]``, not wrapped into the box.
@@ -92,15 +97,21 @@ class Recording:
         Raises:
             UnwritableFile: the disk is full, or fails.
             InvalidStructure: a box of another shape, or for a system that has none.
+            ValueError: a step that is not larger.
         """
         self._check()
+        if step <= self._last:
+            raise ValueError(
+                f"the steps of frames must rise: {self._last + 1} at least was needed, found"
+                f" {step}; count on from the frame before"
+            )
         if box is not None:
-            deformed = self._structure.with_box(box)
+            deformed = self._structure.with_box(np.array(box))
             check(deformed)
             box = deformed.box
         self.worth |= step > 0
-        self._last = step
-        self._queue.put((step, position, energy, max_force, box))
+        self._last = int(step)
+        self._queue.put((int(step), np.array(position), float(energy), float(max_force), box))
 
     def due(self) -> bool:
         """Whether a state is wanted: one is every few seconds, and when ``ask`` was called.
@@ -168,6 +179,7 @@ class Recording:
         except OSError as error:
             self._error = error
             self._check()
+        self._lock.release()
         self._finished = True
 
     def __enter__(self) -> Recording:
@@ -183,6 +195,7 @@ class Recording:
         self._close()
         if not (self._finished or self.worth or self._error):
             self.partial.unlink(missing_ok=True)
+        self._lock.release()
         if kind is None and not self._told:
             self._check()
 
@@ -250,6 +263,7 @@ class Recording:
         self._told = True
         self._join()
         self._close()
+        self._lock.release()
         if not isinstance(self._error, OSError):
             raise self._error
         raise UnwritableFile(

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsens.io import atomic, filters, guarded, h5md, quiet_file, result_name, schema, two_copies
-from simsens.io.errors import OutputExists, UnknownFormat
+from simsens.io import (
+    atomic,
+    filters,
+    guarded,
+    h5md,
+    quiet_file,
+    result_name,
+    same_system,
+    schema,
+    two_copies,
+)
+from simsens.io.errors import AnotherSystem, OutputExists, UnknownFormat
+from simsens.io.lock import Lock, handed_on
 from simsens.io.opened import opened
 from simsens.io.recording import Recording
 from simsens.io.result_name import partial
@@ -76,46 +87,55 @@ def record(
     if every < 0:
         raise ValueError(f"the steps between frames cannot be {every}; 0 keeps none")
     atomic.check_output(target, overwrite)
-    two_copies.unlock(two_copies.lock(place), place)
-    if place.exists() and not overwrite:
-        raise OutputExists(
-            f"{place} is there, from a run that did not end: go on with it by --resume"
-            " (io.resume), or begin anew with --overwrite (overwrite=True)"
-        )
-    structure = system.structure
-    start = np.asarray(structure.position)
-    with (
-        atomic.replacing(place, overwrite=True) as temporary,
-        quiet_file.writing(temporary) as file,
-    ):
-        kind = PRECISIONS[precision]
-        h5md.begin(file, system, start, units, provenance or {}, compression, kind)
-    return Recording(target, structure, every)
+    with handed_on(place) as lock:
+        # Asked again: a run may have ended before the lock was had.
+        atomic.check_output(target, overwrite)
+        if place.exists() and not overwrite:
+            raise OutputExists(
+                f"{place} is there, from a run that did not end: go on with it by --resume"
+                " (io.resume), or begin anew with --overwrite (overwrite=True)"
+            )
+        structure = system.structure
+        start = np.asarray(structure.position)
+        with (
+            atomic.replacing(place, overwrite=True) as temporary,
+            quiet_file.writing(temporary) as file,
+        ):
+            kind = PRECISIONS[precision]
+            h5md.begin(file, system, start, units, provenance or {}, compression, kind)
+        return Recording(target, structure, every, lock)
 
 
 def resume(path: str | os.PathLike[str], system: System, *, every: int = 0) -> Recording | None:
     """Go on with the file of a run that did not end; ``None`` where there is none.
 
     Hand its ``state`` to ``relax(system, record=recording, resume=recording.state)``; the result is
-    that of a run that never stopped. The system must be the one that was relaxed.
+    that of a run that never stopped. The system must be the one that was relaxed; its particles may
+    be anywhere.
 
     Raises:
         UnknownFormat: another end of the name.
         OutputExists: the run has ended, and its result is complete.
+        AnotherSystem: naming what differs from the system that was relaxed.
         UnreadableFile: what is there is no result.
         UnwritableFile: another process is writing it.
     """
     result_name.check(path)
-    before = earlier(path)
-    if before is None:
-        return None
-    if before["status"] == "complete":
-        raise OutputExists(f"{path} is complete: there is nothing to go on with")
     target, place = Path(path), partial(path)
-    if not place.exists():
-        with atomic.replacing(place) as temporary:
-            shutil.copyfile(target, temporary)
-    return Recording(target, system.structure, every, resumed=True)
+    if not (place.exists() or target.exists()):
+        return None
+    with handed_on(place) as lock:
+        before = _earlier(target, place)
+        if before is None:
+            lock.release()
+            return None
+        if before["status"] == "complete":
+            raise OutputExists(f"{path} is complete: there is nothing to go on with")
+        _check_same(place if place.exists() else target, system)
+        if not place.exists():
+            with atomic.replacing(place) as temporary:
+                shutil.copyfile(target, temporary)
+        return Recording(target, system.structure, every, lock, resumed=True)
 
 
 def earlier(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -128,17 +148,37 @@ def earlier(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         UnwritableFile: another process is writing it.
     """
     target, place = Path(path), partial(path)
-    if place.exists():
-        two_copies.unlock(two_copies.lock(place), place)
-    found = next((file for file in (place, target) if file.exists()), None)
-    if found is None:
-        return None
+    if not place.exists():  # nothing will be written: a folder of somebody else will do
+        return _facts(target) if target.exists() else None
+    with Lock(place):
+        return _earlier(target, place)
+
+
+def _earlier(target: Path, place: Path) -> dict[str, Any] | None:
+    """As ``earlier``, with the lock held."""
+    if not place.exists():
+        return _facts(target) if target.exists() else None
+    facts = _facts(place)
+    if facts["status"] == "complete":
+        atomic.rename(place, target)
+        two_copies.remove_left(place)
+    return facts
+
+
+def _facts(found: Path) -> dict[str, Any]:
     with opened(found) as root:
         if guarded.attribute(root, "schema_version") != schema.VERSION:
             raise guarded.Refused("was written by an older simsens; begin anew with --overwrite")
         facts = guarded.attributes(guarded.group(root, "provenance"))
         facts["status"] = str(guarded.attribute(root, "status"))
-    if found == place and facts["status"] == "complete":
-        atomic.rename(place, target)
-        two_copies.remove_left(place)
     return facts
+
+
+def _check_same(found: Path, system: System) -> None:
+    with opened(found) as root:
+        difference = same_system.difference(root, system)
+    if difference:
+        raise AnotherSystem(
+            f"{found} was begun with another system: {difference}; give the one it was begun with,"
+            " or begin anew with --overwrite (io.record, overwrite=True)"
+        )

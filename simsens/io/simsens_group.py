@@ -137,16 +137,22 @@ def _floats(values: Any) -> np.ndarray:
     return array if array.dtype in (np.float32, np.float64) else array.astype(float)
 
 
-def _write_theta(group: h5py.Group, system: System) -> None:
+def theta(system: System) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of the parameters and their values, ``[parameter]``."""
     # Taken out of JAX once: a table of a thousand bonds is a thousand slices otherwise.
     table = {
         name: value if isinstance(value, Mapping) else np.asarray(value)
         for name, value in system.fields.items()
     }
     names = parameters.names(table)
+    return names, parameters.values(table, names)
+
+
+def _write_theta(group: h5py.Group, system: System) -> None:
+    names, values = theta(system)
     group.attrs["potential"] = type(system.potential).__name__
     group.create_dataset("name", data=list(names), shape=(len(names),), dtype=TEXT)
-    group.create_dataset("value", data=parameters.values(table, names), dtype="f8")
+    group.create_dataset("value", data=values, dtype="f8")
 
 
 def _write_sensitivity(group: h5py.Group, sensitivity: Sensitivity) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from simsens import io
 from simsens.io import recording, result_name, runs
+from simsens.io.lock import Lock
 from simsens.particles.potentials import SoftSphere
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
@@ -39,6 +40,7 @@ def state(step):
 def run(path, compression):
     """Record to the end, from where an earlier run was killed; each time the same file."""
     recording.COMMIT_SECONDS, recording.STATE_SECONDS = 0.005, 0.01
+    os.fsync = lambda descriptor: None  # a process dies, not the machine; disks may be slow
     before = runs.earlier(path)
     if before is not None and before["status"] == "complete":
         return  # killed before it had got its name, which it has got now
@@ -111,6 +113,8 @@ def main(folder, kills, compression):
                 assert np.array_equal(one.trajectory.energy, other.trajectory.energy)
             finished += 1
             path.unlink()
+            with Lock(result_name.partial(path)):  # which may be left, but keeps nobody out
+                pass
             left = [p.name for p in Path(folder).iterdir() if p != wanted]
             assert left == [], left
         elif result_name.partial(path).exists():

@@ -256,7 +256,210 @@ def test_killed_at_random_moments(tmp_path, compression):
     assert unopened < kills / 4
 
 
+# Two at the same output
+
+
+def refused(path):
+    with pytest.raises(UnwritableFile, match="is being written by another process"):
+        io.record(path, SYSTEM, overwrite=True)
+
+
+def test_two_that_begin_at_once(path, monkeypatch):
+    """From its first look to its end the output is that of whoever came first."""
+    replacing, tried = atomic.replacing, []
+
+    def late(place, **options):
+        monkeypatch.undo()
+        refused(path)
+        tried.append(place)
+        return replacing(place, **options)
+
+    monkeypatch.setattr(atomic, "replacing", late)
+    recorded(path)
+    assert tried == [result_name.partial(path)]
+    assert io.load(path).converged
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_many_that_begin_at_once(tmp_path):
+    """One of them records; what it has committed never becomes less, and nothing else is left."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("rivals.py"), tmp_path],
+        capture_output=True, text=True, timeout=300, cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rounds, others, left = json.loads(done.stdout)
+    assert rounds > 5
+    assert others == []
+    assert left == []
+
+
+def test_one_that_begins_while_another_ends(path, monkeypatch):
+    """The file that takes the name is the one that was written."""
+    rename, tried = atomic.rename, []
+
+    def late(place, target):
+        if target == path:
+            refused(path)
+            with pytest.raises(UnwritableFile, match="by another process"):
+                runs.earlier(path)
+            tried.append(target)
+        rename(place, target)
+
+    monkeypatch.setattr(atomic, "rename", late)
+    recorded(path)
+    assert tried == [path]
+    assert io.load(path).converged
+
+
+def test_one_that_begins_while_another_is_given_its_name(path, monkeypatch):
+    rename = atomic.rename
+    monkeypatch.setattr(atomic, "rename", lambda a, b: rename(a, b) if b != path else 0)
+    recorded(path)
+
+    def late(place, target):
+        refused(path)
+        rename(place, target)
+
+    monkeypatch.setattr(atomic, "rename", late)
+    assert runs.earlier(path)["status"] == "complete"
+    assert io.load(path).converged
+
+
+def test_one_that_begins_while_another_leaves_nothing(path, monkeypatch):
+    unlink, tried = Path.unlink, []
+
+    def late(place, **options):
+        if place == result_name.partial(path):
+            refused(path)
+            tried.append(place)
+        unlink(place, **options)
+
+    with io.record(path, SYSTEM, every=1):
+        monkeypatch.setattr(Path, "unlink", late)
+    assert len(tried) == 1
+    assert list(path.parent.iterdir()) == []
+
+
+def test_one_that_ended_just_before(path, monkeypatch):
+    """A result that came about between the first look and the lock is not replaced unasked."""
+    handed_on = runs.handed_on
+
+    def late(place):
+        monkeypatch.undo()
+        recorded(path, every=0)
+        return handed_on(place)
+
+    monkeypatch.setattr(runs, "handed_on", late)
+    with pytest.raises(OutputExists, match="exists: choose"):
+        io.record(path, SYSTEM)
+    assert io.load(path).converged
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("what", ["TwoCopies", "_opened"])
+def test_one_that_could_not_begin_keeps_nobody_out(path, monkeypatch, what):
+    def refuse(*unused):
+        raise UnwritableFile("Permission denied")
+
+    monkeypatch.setattr(recording, what, refuse)
+    with pytest.raises(ValueError if what == "_opened" else UnwritableFile, match="denied"):
+        io.record(path, SYSTEM)
+    monkeypatch.undo()
+    recorded(path, overwrite=True)
+
+
+# What is given
+
+
+def test_what_is_given_may_be_written_over(path):
+    """By a script that moves one array, while the disk stands still."""
+    place, box = np.array(SYSTEM.structure.position), np.array(SYSTEM.structure.box)
+    start, edges, energy, n = place.copy(), box.copy(), np.array(0.0), len(box)
+    with io.record(path, SYSTEM, every=1) as record:
+        still, write = threading.Event(), record._write
+        record._write = lambda items: (still.wait(10), write(items))
+        for step in range(5):
+            record.frame(step, place, energy, energy, box)
+            place += 100.0
+            box *= 2.0
+            energy += 1.0
+        still.set()
+    with io.open(result_name.partial(path)) as result:
+        frames = result.trajectory
+        for step in range(5):
+            np.testing.assert_allclose(frames[step], start + 100.0 * step, rtol=1e-15)
+            np.testing.assert_array_equal(frames.box[step][:n, :n], edges * 2.0**step)
+        assert frames.energy.tolist() == frames.max_force.tolist() == [*range(5)]
+
+
+@pytest.mark.parametrize(("step", "words"), [(4, "5 at least .* found 4"), (3, "found 3")])
+def test_steps_that_do_not_rise(path, step, words):
+    with io.record(path, SYSTEM, every=1) as record:
+        record.frame(4, SYSTEM.structure.position, 0.0, 1.0)
+        with pytest.raises(ValueError, match=f"the steps of frames must rise: .*{words}") as no:
+            record.frame(step, SYSTEM.structure.position, 0.0, 1.0)
+        assert "\n" not in str(no.value)
+        record.frame(5, SYSTEM.structure.position, 0.0, 1.0)
+    with io.open(result_name.partial(path)) as result:
+        assert result.trajectory.step.tolist() == [4, 5]
+
+
+def test_a_step_before_the_first(path):
+    with (
+        pytest.raises(ValueError, match="0 at least was needed, found -1"),
+        io.record(path, SYSTEM, every=1) as record,
+    ):
+        record.frame(-1, SYSTEM.structure.position, 0.0, 1.0)
+
+
+def test_steps_rise_when_a_run_is_gone_on_with(path):
+    cut_short(path)
+    with io.resume(path, SYSTEM, every=10) as record:
+        with pytest.raises(ValueError, match="41 at least was needed, found 40"):
+            record.frame(40, SYSTEM.structure.position, 0.0, 1.0)
+        record.frame(50, SYSTEM.structure.position, 0.0, 1.0)
+
+
 # The disk
+
+
+def test_what_bears_the_name_is_on_the_disk(path, monkeypatch):
+    """Before it does; and that it does, before the copy that bore it is written to."""
+    seen, sync, replace_, write = [], os.fsync, Path.replace, os.pwrite
+
+    def synced(descriptor):
+        seen.append(("synced", os.fstat(descriptor).st_ino))
+        sync(descriptor)
+
+    def named(place, target):
+        seen.append(("named", place.stat().st_ino))
+        return replace_(place, target)
+
+    def written(descriptor, *arguments):
+        seen.append(("written", os.fstat(descriptor).st_ino))
+        return write(descriptor, *arguments)
+
+    def copied(source, target, *unused):
+        seen.append(("written", os.fstat(target).st_ino))
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", named)
+    monkeypatch.setattr(os, "pwrite", written)
+    monkeypatch.setattr(os, "copy_file_range", copied)
+    with io.record(path, SYSTEM, every=1) as record:
+        for step in range(3):
+            record.frame(step, SYSTEM.structure.position, 0.0, 1.0)
+            record.keep({"steps": np.array(step), "position": SYSTEM.structure.position})
+    monkeypatch.undo()
+    names = [k for k, (what, _) in enumerate(seen) if what == "named"]
+    assert len(names) > 3
+    for k in names:
+        assert seen[k - 1] == ("synced", seen[k][1])
+    for k in names[1:-1]:  # of the first and the last the folder matters to nobody
+        assert seen[k + 1] == ("synced", path.parent.stat().st_ino)
 
 
 def full(monkeypatch, after):
