@@ -13,6 +13,11 @@ rounding. The sums stay right if
 
 with the sums r = P1 and :math:`c = P^T 1`; :math:`\dot\beta` is eliminated. Of changes of a and b
 whose sums differ the derivative keeps the column sums.
+
+    >>> half = jnp.array([0.5, 0.5])
+    >>> plan, solved = entropic_plan(jnp.zeros((2, 2)), half, half, jnp.zeros(2))
+    >>> plan.round(12).tolist(), bool(solved)
+    ([[0.25, 0.25], [0.25, 0.25]], True)
 """
 
 from __future__ import annotations

@@ -14,6 +14,12 @@ D the diagonal matrix of a vector. The sums stay right if
 
 M is singular along (1, -1) at least, which does not change P. Of changes of a and b whose sums
 differ the derivative follows the least-squares part.
+
+    >>> half = jnp.array([0.5, 0.5])
+    >>> S, start = jnp.array([[1.0, 0.5], [0.0, 0.0]]), (jnp.zeros(2), jnp.zeros(2))
+    >>> plan, solved = euclidean_plan(S, half, half, start)
+    >>> plan.round(12).tolist(), bool(solved)
+    ([[0.375, 0.125], [0.125, 0.375]], True)
 """
 
 from __future__ import annotations

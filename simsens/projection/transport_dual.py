@@ -27,7 +27,12 @@ LENGTHS = np.concatenate([[0.0], 0.5 ** np.arange(20)])  # of Newton's step
 
 
 def centred(S: jax.Array) -> jax.Array:
-    """S less constants of rows and columns, which P does not feel; the largest entries are 0."""
+    """S less constants of rows and columns, which P does not feel; the largest entries are 0.
+
+    Example:
+        >>> centred(jnp.array([[3.0, 1.0], [5.0, 5.0]])).tolist()
+        [[0.0, -2.0], [0.0, 0.0]]
+    """
     rows = lax.stop_gradient(jnp.max(S, axis=1, keepdims=True))
     S = S - rows
     return S - lax.stop_gradient(jnp.max(S, axis=0, keepdims=True))
