@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from simsens.implicit import compiled, custom_root, prepare_root
-from simsens.implicit.compiled import Incomparable, fingerprint
+from simsens.implicit.fingerprint import LARGEST, Incomparable, fingerprint
 
 EVENTS = []
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_compared_is_not_guessed_at():
     with pytest.raises(Incomparable, match="traced"):
         jax.jit(lambda t: fingerprint(make(t)))(1.0)
     with pytest.raises(Incomparable, match="large array"):
-        fingerprint(make(np.zeros(compiled.LARGEST // 8 + 1)))
+        fingerprint(make(np.zeros(LARGEST // 8 + 1)))
     with pytest.raises(Incomparable, match="objects"):
         fingerprint(make(np.array([None])))
 
