@@ -15,7 +15,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -74,14 +74,14 @@ def _quiet() -> Iterator[None]:
     libc = ctypes.CDLL(None) if os.name == "posix" else None
     with _ASIDE, contextlib.ExitStack() as ends:
         try:
-            kept = os.dup(1)
-        except OSError:  # nobody listens
-            libc = None
-        if libc is None:
+            kept = os.dup(1) if libc else None
+        except OSError:
+            kept = None  # nobody listens
+        if libc is None or kept is None:
             yield
             return
         ends.callback(os.close, kept)
-        aside = ends.enter_context(tempfile.TemporaryFile())
+        aside = ends.enter_context(_file())
         libc.fflush(None)
         os.dup2(aside.fileno(), 1)
         try:
@@ -93,3 +93,10 @@ def _quiet() -> Iterator[None]:
             for line in aside:
                 if not line.startswith(WARNING):
                     os.write(1, line)
+
+
+def _file() -> IO[bytes]:
+    """A file of this process alone, in memory where that can be had: the disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("simsens"), "w+b")
+    return tempfile.TemporaryFile()
