@@ -185,11 +185,11 @@ def _on_the_way(
         there = compiled.run(_linearised_after, functions, root.linear, near.step)
         residual, matrix = (np.asarray(part) for part in there)
         if not np.isfinite(matrix).all():
-            return replace(near, contracts=False), 0.0
+            return replace(near, taken=np.full_like(near.taken, np.nan)), 0.0
         u, sizes, rows = np.linalg.svd(matrix)
         kept = len(sizes) - values.zero
         second = -rows[:kept].T @ ((residual @ u[:, :kept]) / sizes[:kept])
-        near = near.with_second(second)
+        near = replace(near, taken=second)
 
     def changes(v: Any) -> tuple[float, float]:
         steps = near.step, near.second

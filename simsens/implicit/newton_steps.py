@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,46 +23,59 @@ class NewtonSteps:
 
     Attributes:
         step: ``[n]`` the first.
-        second: ``[n]`` the second, lengthened to what may be left after the first.
-        contracts: whether the second is enough shorter to conclude from.
-        error: estimated distance of the point from the root.
+        taken: ``[n]`` the second.
         solved: whether both linear solves converged.
         floor: the length of steps that rounding makes.
     """
 
     step: Any
-    second: Any
-    contracts: bool
-    error: float
+    taken: Any
     solved: bool
     floor: float
 
-    def with_second(self, second: Any) -> NewtonSteps:
-        """The same with another second step, which is lengthened."""
-        one, two = (float(np.linalg.norm(step)) for step in (self.step, second))
-        contracts, scale = _contraction(one, two, self.floor)
-        return replace(self, second=scale * second, contracts=contracts, error=one + scale * two)
+    @cached_property
+    def _lengths(self) -> tuple[float, float]:
+        return float(np.linalg.norm(self.step)), float(np.linalg.norm(self.taken))
+
+    @cached_property
+    def _ratio(self) -> float:
+        one, two = self._lengths
+        return two / one if one > 0 else 0.0
+
+    @property
+    def _longer(self) -> float:
+        """What to lengthen the second by, to what may be left after the first."""
+        return 1 / (1 - 2 * self._ratio) if self._ratio < CONTRACTS else 1.0
+
+    @property
+    def second(self) -> Any:
+        """``[n]`` the second, lengthened to what may be left after the first."""
+        return self._longer * self.taken
+
+    @property
+    def contracts(self) -> bool:
+        """Whether the second is enough shorter to conclude from."""
+        one, two = self._lengths
+        # Steps at the level of rounding do not contract any more, and need not.
+        shorter = self._ratio < CONTRACTS or one <= self.floor
+        return bool(np.isfinite(one) and np.isfinite(two) and shorter)
+
+    @property
+    def error(self) -> float:
+        """The estimated distance of the point from the root."""
+        one, two = self._lengths
+        return one + self._longer * two
 
 
 def newton_steps(root: PreparedRoot) -> NewtonSteps:
-    """Take both steps with the factors at hand; the second is scaled to bound what is left."""
+    """Take both steps with the factors at hand."""
     first = root.solve(-root.linear.residual)
     there = compiled.run(_residual_at, (root.equation,), root.linear, first.value)
     second = root.solve(-there)
     eps = float(jnp.finfo(first.value.dtype).eps)
     floor = 1e3 * eps * float(jnp.linalg.norm(ravel(root.linear.x)[0]))
     solved = bool(first.converged) and bool(second.converged)
-    return NewtonSteps(first.value, second.value, False, 0.0, solved, floor).with_second(
-        second.value
-    )
-
-
-def _contraction(one: float, two: float, floor: float) -> tuple[bool, float]:
-    """Whether two steps of such lengths contract, and what to lengthen the second by."""
-    ratio = two / one if one > 0 else 0.0
-    # Steps at the level of rounding do not contract any more, and need not.
-    contracts = bool(np.isfinite(one) and (ratio < CONTRACTS or one <= floor))
-    return contracts, 1 / (1 - 2 * ratio) if ratio < CONTRACTS else 1.0
+    return NewtonSteps(first.value, second.value, solved, floor)
 
 
 def vector_function(equation: Equation, linear: Linearised) -> tuple[Any, Any, Any]:

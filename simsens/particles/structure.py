@@ -234,12 +234,12 @@ def _mask(fixed: Any, number: int) -> np.ndarray:
     return mask
 
 
-def _periodic(edge: Any) -> Any:
+def _periodic(edge: Any) -> bool:
     """Whether an edge is periodic, told by a flag or by one of H5MD's two words."""
     if isinstance(edge, str):
         if edge not in ("periodic", "none"):
             raise InvalidStructure(f"an edge is 'periodic' or 'none', True or False; got {edge!r}")
-        return edge == "periodic"
+        return bool(edge == "periodic")
     if isinstance(edge, (bool, np.bool_, int, np.integer)) and edge in (0, 1):
         return bool(edge)
     raise InvalidStructure(f"an edge is 'periodic' or 'none', True or False; got {edge!r}")
