@@ -40,7 +40,7 @@ class Filled(NamedTuple):
         shift: ``[dimension, particle, slot]`` int8 edges to the neighbour's image.
         mask: ``[particle, slot]``.
         members: the most that a cell holds; more than ``capacity`` were not looked at.
-        longest: the longest row; what goes beyond the slots is missing.
+        count: ``[particle]`` how many neighbours there are; what goes beyond the slots is missing.
         far: whether a particle is too many boxes from home for the shifts to be right.
     """
 
@@ -48,7 +48,7 @@ class Filled(NamedTuple):
     shift: Any
     mask: Any
     members: Any
-    longest: Any
+    count: Any
     far: Any
 
 
@@ -121,10 +121,10 @@ def fill(
     lattice, by_cell = done(_sort, position, species, box, reach, boundary=boundary)
     cells = done(_around, lattice, box, boundary=boundary, parts=parts)
     words = done(_near, cells, by_cell, species, reach, parts=parts, width=width)
-    before, part, filled, longest = done(_shares, words, slots=slots)
+    before, part, filled, count = done(_shares, words, slots=slots)
     index, edges, far = done(_rows, cells, by_cell, words, before, part, filled, width=width)
     shift = done(_unpacked, edges, dimension=dimension)
-    return Filled(index, shift, filled, cells.members, longest, far)
+    return Filled(index, shift, filled, cells.members, count, far)
 
 
 def _stage(stage: Callable[..., Any], many: bool, **static: Any) -> Callable[..., Any]:
@@ -315,7 +315,7 @@ def _members(values: Any, first: Any, width: int) -> Any:
 
 
 def _shares(words: Any, slots: int) -> tuple[Any, ...]:
-    """Neighbours before each part, the part each slot belongs to, which slots are filled."""
+    """Neighbours before each part, each slot's part, which slots are filled, and of how many."""
     # Of short numbers more are counted at once, and fewer bytes are read by what comes next.
     counting = np.int16 if max(slots, WORD * len(words)) < 2**15 else np.int32
     naming = np.uint8 if len(words) < 2**8 else np.int32
@@ -329,7 +329,7 @@ def _shares(words: Any, slots: int) -> tuple[Any, ...]:
         part = part + (upto[:, None] <= slot).astype(naming)
     filled = slot < upto[:, None]
     part = jnp.minimum(part, np.array(len(words) - 1, naming))
-    return jnp.stack(before, axis=1), part, filled, jnp.max(upto).astype(np.int32)
+    return jnp.stack(before, axis=1), part, filled, upto.astype(np.int32)
 
 
 def _rows(

@@ -26,10 +26,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.particles import cell_list, image_table, list_limits, space
+from simsens.particles import cell_list, image_table, list_limits, list_shapes, space
+from simsens.particles.list_shapes import Shapes
 from simsens.particles.structure import Structure
-
-MUCH_SHORTER = 0.65  # of the rows there are
 
 
 class Grid(NamedTuple):
@@ -62,6 +61,7 @@ class NeighborList:
         grid: what it was made with, where it was made from cells; nothing that only reads the list
             depends on it, so that it is not part of the pytree.
         upright: whether the edges of the box are known to lie along the axes.
+        common: the slots that most rows make do with (``long_rows``), where that is known.
     """
 
     index: Any
@@ -73,12 +73,19 @@ class NeighborList:
     valid: Any
     grid: Grid | None = None
     upright: bool = False
+    common: int | None = None
+
+    @property
+    def shapes(self) -> Shapes:
+        """What another list is tried with, to be like this one."""
+        capacity = self.grid.capacity if self.grid else 0
+        return Shapes(capacity, self.index.shape[1], self.common)
 
 
 jax.tree_util.register_dataclass(
     NeighborList,
     data_fields=["index", "shift", "mask", "bond", "reference", "skin", "valid"],
-    meta_fields=["upright"],
+    meta_fields=["upright", "common"],
     drop_fields=["grid"],
 )
 
@@ -106,7 +113,7 @@ def list_pairs(
     if like is not None:
         slots = like.index.shape[1]
     elif skin and np.isfinite(reach).all():
-        slots = _guess(structure, float(reach.max()) + skin)[1]
+        slots = list_shapes.guess(structure, _box(structure), float(reach.max()) + skin).slots
     return _rows(structure, *found, None, skin, slots)
 
 
@@ -117,36 +124,32 @@ def _by_cells(
     position, longest = np.asarray(structure.position, float), float(reach.max()) + skin
     number, box = len(position), _box(structure)
     stencil = cell_list.stencil_for(structure.box, structure.boundary, longest)
-    if like is None:
-        capacity, slots = _guess(structure, longest)
-    else:
-        capacity = like.grid.capacity if like.grid else rounded(1, 4)
-        slots = like.index.shape[1]
+    shapes = like.shapes if like else list_shapes.guess(structure, box, longest)
     arguments = (structure.species, box, reach + skin, structure.boundary, stencil)
     double = structure.position.dtype == np.float64
     points = structure.position if double else position  # on its device, if it is there
     while True:
-        found = cell_list.fill(points, *arguments, capacity, slots)
-        members, row, far = int(found.members), int(found.longest), bool(found.far)
-        list_limits.check_count(max(members, row) * number, number, longest)
-        if members <= capacity and row <= slots and not far:
-            break
-        if far:  # many boxes from home: made at home, and told where from
+        made = shapes
+        found = cell_list.fill(points, *arguments, made.capacity, made.slots)
+        count, members = np.asarray(found.count), int(found.members)
+        list_limits.check_count(max(members, int(count.max())) * number, number, longest)
+        if bool(found.far):  # many boxes from home: made at home, and told where from
             at_home, home = image_table.wrap(structure, position)
             listed = list_pairs(structure.with_position(at_home), reach, skin, like)
             away = np.moveaxis(home[:, None] - home[listed.index], -1, 0)
             shift = np.where(listed.mask, np.asarray(listed.shift, int) + away, 0).astype(np.int32)
             return replace(listed, shift=shift, reference=structure.position, grid=None)
-        capacity = max(capacity, rounded(members, 4))
-        slots = max(slots, rounded(row))
-    if row <= _much_shorter(slots):  # quicker to read: worth another program
-        slots = rounded(row + 1)
+        shapes = list_shapes.fitting(made, members, count)
+        if shapes.capacity <= made.capacity and shapes.slots <= made.slots:
+            break
     index, shift, mask = found[:3]
-    if slots < index.shape[1]:
-        index, shift, mask = (part[..., :slots] for part in found[:3])
-    reference, valid = structure.position, np.asarray(True)
-    grid, upright = Grid(tuple(structure.boundary), stencil, capacity), is_upright(box)
-    return NeighborList(index, shift, mask, None, reference, skin, valid, grid, upright)
+    if shapes.slots < made.slots:
+        index, shift, mask = (part[..., : shapes.slots] for part in found[:3])
+    grid = Grid(tuple(structure.boundary), stencil, shapes.capacity)
+    return NeighborList(
+        index, shift, mask, None, structure.position, skin, np.asarray(True), grid=grid,
+        upright=is_upright(box), common=shapes.common,
+    )  # fmt: skip
 
 
 def renewed(structure: Structure, reach: Any, listed: NeighborList, grid: Grid) -> NeighborList:
@@ -168,34 +171,12 @@ def renewed(structure: Structure, reach: Any, listed: NeighborList, grid: Grid) 
     found = cell_list.fill(
         wide, jnp.asarray(structure.species), box.astype(float), further, *grid, slots
     )
-    suits = (found.members <= grid.capacity) & (found.longest <= slots) & ~found.far
-    suits &= found.longest > _much_shorter(slots)
+    shapes = listed.shapes._replace(capacity=grid.capacity)
+    suits = list_shapes.suit(shapes, found.members, found.count) & ~found.far
     return replace(
         listed, index=found.index, shift=found.shift, mask=found.mask,
         reference=structure.position, valid=suits,
     )  # fmt: skip
-
-
-def _much_shorter(slots: int) -> int:
-    """The longest row for which rows so long are worth to be made shorter; -1 if none is."""
-    rows = (row for row in range(slots, -1, -1) if rounded(row + 1) <= MUCH_SHORTER * slots)
-    return next(rows, -1)
-
-
-def _guess(structure: Structure, longest: float) -> tuple[int, int]:
-    """Members of a cell and neighbours of a particle, were all spread evenly, within reason.
-
-    With room for a fifth more, as where a crystal melts: longer rows would be one more program.
-    """
-    list_limits.check_range(structure, longest)  # a wrong unit makes too much of anything
-    number, dimension = structure.number, structure.dimension
-    box, position = _box(structure), np.asarray(structure.position, float)
-    extent = np.ptp(position @ np.linalg.inv(box), axis=0)
-    size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
-    ball = list_limits.ball(longest, dimension)
-    mean = min(number * ball / max(size, ball), 200.0)  # else the first list tells how many
-    in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
-    return rounded(int(in_cell + 2.5 * in_cell**0.5 + 2), 4), rounded(int(1.2 * mean) + 2)
 
 
 def _box(structure: Structure) -> np.ndarray:
@@ -266,7 +247,7 @@ def _rows(
     """Pad the sorted entries to rows of one length, rounded up so that few shapes are compiled."""
     number, dimension = structure.number, structure.dimension
     filled = np.bincount(row, minlength=number)
-    width = max(slots, rounded(int(filled.max(initial=0))))
+    width = max(slots, list_shapes.rounded(int(filled.max(initial=0))))
     place = np.arange(len(row)) - np.repeat(np.cumsum(filled) - filled, filled)
     index = np.tile(np.arange(number, dtype=np.int32)[:, None], (1, width))
     mask = np.zeros((number, width), bool)
@@ -288,17 +269,6 @@ def _rows(
 def is_upright(box: np.ndarray) -> bool:
     """Whether the edges of a box, or of all of several, lie along the axes."""
     return not (box * (1 - np.eye(box.shape[-1]))).any()
-
-
-def rounded(width: int, least: int = 12) -> int:
-    """The next of 12, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, ...: few shapes to compile.
-
-    A slot that is empty costs as much as one that is filled, where there are many a fifth at most.
-    """
-    size = least
-    while size < width:
-        size += max(4, 1 << (size.bit_length() - (3 if size >= 64 else 2)))
-    return size
 
 
 def _images(structure: Structure, reach: Any) -> np.ndarray:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsens.particles import space
+from simsens.particles import long_rows, space
 from simsens.particles.neighbors import NeighborList
 from simsens.particles.structure import Structure
 
@@ -45,14 +45,16 @@ def separation(
     position: Any,
     neighbors: NeighborList,
     upright: bool = False,
+    rows: Any = None,
 ) -> tuple[list[Any], Any]:
     """Vectors to the neighbours, a plane a dimension, and their lengths; 1 in empty slots.
 
-    Edges along the axes (``upright``) need one term an axis; derivatives by the box need all.
+    Edges along the axes (``upright``) need one term an axis; derivatives by the box need all. The
+    list may be one of some ``rows`` only.
     """
-    apart = []
+    own, apart = position if rows is None else position[rows], []
     for k in range(position.shape[1]):
-        across = position[:, k][neighbors.index] - position[:, k, None]
+        across = position[:, k][neighbors.index] - own[:, k, None]
         if structure.box is not None:
             edges = jnp.asarray(structure.box, position.dtype)[:, k]
             for j in (k,) if upright else range(position.shape[1]):
@@ -98,38 +100,89 @@ def force_function(
 ) -> Callable[[Any], Any]:
     """Forces as a function of the positions alone, to be evaluated many times.
 
-    What does not change with the positions is computed once. The same numbers as ``force``, but not
-    to be differentiated.
+    What does not change with the positions is computed once. The numbers of ``force``, up to the
+    order of sums, but not to be differentiated.
     """
-    numbers = gather(potential, structure, neighbors)
+    first, more, place = _parts(potential, structure, neighbors)
 
     def of(position: Any) -> Any:
         # The way since the list was made is what steps ask for too: found once for both.
         gone = space.longest(position - neighbors.reference)
         told = neighbors.valid & jnp.isfinite(gone)
-        # Tied to the positions: XLA would make all shifts numbers of eight bytes before a loop over
-        # steps, which takes longer to read than to make them anew.
-        shift, position = jax.lax.optimization_barrier((neighbors.shift, position))
-        listed = replace(neighbors, shift=shift)
-
-        def apart() -> tuple[list[Any], Any]:
-            return separation(structure, position, listed, neighbors.upright)
-
-        def pull() -> Any:
-            return _pull(potential, apart()[1], listed, numbers)
-
-        def untold() -> Any:
-            return jnp.full(neighbors.index.shape, jnp.nan, position.dtype)
-
-        if jax.default_backend() == "cpu":
-            # A branch is a loop of its own. Within the loop of the sums, which is ordered, the law
-            # would be evaluated number by number: half as fast.
-            each = jax.lax.cond(told, pull, untold)
-        else:
-            each = jnp.where(told, pull(), jnp.nan)
-        return jnp.stack(_row_sums([each * across for across in apart()[0]]), axis=1)
+        total = _row_forces(potential, structure, position, first, told)
+        if more is not None:
+            rest = _row_forces(potential, structure, position, more, told)
+            total = long_rows.added(total, rest, place)
+        return jnp.stack(total, axis=1)
 
     return of
+
+
+class _Rows(NamedTuple):
+    """Rows of a list, or a part of them, with the potential's numbers.
+
+    Attributes:
+        listed: the rows.
+        numbers: from ``gather``.
+        rows: whose they are, ``None`` for those of all particles.
+    """
+
+    listed: NeighborList
+    numbers: dict[str, Any]
+    rows: Any = None
+
+
+def _parts(
+    potential: Any, structure: Structure, neighbors: NeighborList
+) -> tuple[_Rows, _Rows | None, Any]:
+    """The common slots of all rows, what the longer ones hold beyond, and where each finds that.
+
+    The second and third are ``None`` where the rows are to be read as they are.
+    """
+    numbers = gather(potential, structure, neighbors)
+    common, slots = neighbors.common, neighbors.index.shape[1]
+    if common is None or common >= slots:
+        return _Rows(neighbors, numbers), None, None
+    rows, filled, place = long_rows.beyond(neighbors.mask, common)
+    first = _cut(neighbors, numbers, lambda table: table[:, :common])
+    more = _cut(neighbors, numbers, lambda table: table[rows, common:])
+    listed = replace(more.listed, mask=more.listed.mask & filled[:, None])
+    return first, _Rows(listed, more.numbers, rows), place
+
+
+def _cut(neighbors: NeighborList, numbers: dict[str, Any], cut: Callable[[Any], Any]) -> _Rows:
+    """A part of the rows, cut out of each table ``[particle, slot]``."""
+    shift = jnp.stack([cut(plane) for plane in neighbors.shift])
+    index, mask = cut(neighbors.index), cut(neighbors.mask)
+    listed = replace(neighbors, index=index, shift=shift, mask=mask)
+    return _Rows(listed, {k: cut(v) if jnp.ndim(v) else v for k, v in numbers.items()})
+
+
+def _row_forces(
+    potential: Any, structure: Structure, position: Any, part: _Rows, told: Any
+) -> list[Any]:
+    """What the neighbours in these rows do to each particle, a plane a dimension."""
+    # Tied to the positions: XLA would make all shifts numbers of eight bytes before a loop over
+    # steps, which takes longer to read than to make them anew.
+    shift, position = jax.lax.optimization_barrier((part.listed.shift, position))
+    listed = replace(part.listed, shift=shift)
+
+    def apart() -> tuple[list[Any], Any]:
+        return separation(structure, position, listed, listed.upright, part.rows)
+
+    def pull() -> Any:
+        return _pull(potential, apart()[1], listed, part.numbers)
+
+    def untold() -> Any:
+        return jnp.full(listed.index.shape, jnp.nan, position.dtype)
+
+    if jax.default_backend() == "cpu":
+        # A branch is a loop of its own. Within the loop of the sums, which is ordered, the law
+        # would be evaluated number by number: half as fast.
+        each = jax.lax.cond(told, pull, untold)
+    else:
+        each = jnp.where(told, pull(), jnp.nan)
+    return _row_sums([each * across for across in apart()[0]])
 
 
 def _pull(potential: Any, r: Any, neighbors: NeighborList, numbers: Any) -> Any:
@@ -182,10 +235,14 @@ class Stiffness:
 
     def product(self, v: Any) -> Any:
         """The Hessian times ``v [particle, dimension]``: gathers, and sums along rows."""
-        apart = [v[:, k, None] - v[:, k][self.index] for k in range(v.shape[1])]
+        return jnp.stack(self.row_products(v), axis=1)
+
+    def row_products(self, v: Any, rows: Any = None) -> list[Any]:
+        """The same, a plane a dimension; of some ``rows``, if these are the pairs of those."""
+        own = v if rows is None else v[rows]
+        apart = [own[:, k, None] - v[:, k][self.index] for k in range(v.shape[1])]
         stretch = self.along * sum(d * w for d, w in zip(self.apart, apart))
-        terms = [stretch * d + self.tension * w for d, w in zip(self.apart, apart)]
-        return jnp.stack(_row_sums(terms), axis=1)
+        return _row_sums([stretch * d + self.tension * w for d, w in zip(self.apart, apart)])
 
     def diagonal(self) -> Any:
         """The diagonal blocks ``[particle, dimension, dimension]`` of the Hessian."""
@@ -211,8 +268,37 @@ def stiffness(
 ) -> Stiffness:
     """Second derivatives of the pair energies at these positions."""
     numbers = gather(potential, structure, neighbors)
-    apart, r = separation(structure, position, neighbors)
+    return _stiffness(potential, structure, position, _Rows(neighbors, numbers), False)
+
+
+def hessian_product(
+    potential: Any, structure: Structure, position: Any, neighbors: NeighborList
+) -> Callable[[Any], Any]:
+    """The Hessian's product with ``v [particle, dimension]``, to be evaluated many times.
+
+    The numbers of ``stiffness(...).product``, up to the order of sums, but not to be
+    differentiated.
+    """
+    first, more, place = _parts(potential, structure, neighbors)
+    upright = neighbors.upright
+    common = _stiffness(potential, structure, position, first, upright)
+    if more is None:
+        return common.product
+    rest = _stiffness(potential, structure, position, more, upright)
+
+    def product(v: Any) -> Any:
+        beyond = rest.row_products(v, more.rows)
+        return jnp.stack(long_rows.added(common.row_products(v), beyond, place), axis=1)
+
+    return product
+
+
+def _stiffness(
+    potential: Any, structure: Structure, position: Any, part: _Rows, upright: bool
+) -> Stiffness:
+    listed, numbers = part.listed, part.numbers
+    apart, r = separation(structure, position, listed, upright, part.rows)
     slope, curvature = jax.jvp(lambda s: slopes(potential, s, numbers), (r,), (jnp.ones_like(r),))
-    keep = jnp.where(neighbors.mask, _sound(position, neighbors), 0)
+    keep = jnp.where(listed.mask, _sound(position, listed), 0)
     tension = slope / r * keep
-    return Stiffness(apart, (curvature * keep - tension) / r**2, tension, neighbors.index)
+    return Stiffness(apart, (curvature * keep - tension) / r**2, tension, listed.index)

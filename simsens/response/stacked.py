@@ -25,7 +25,7 @@ import numpy as np
 from jax import lax
 from jax.scipy.linalg import cho_solve
 
-from simsens.particles import cell_list, space
+from simsens.particles import cell_list, list_shapes, space
 from simsens.particles import neighbors as neighbor_lists
 from simsens.particles import system as systems
 from simsens.particles.neighbors import NeighborList
@@ -141,7 +141,7 @@ def list_neighbors(stack: Stack, reach: Any, skin: float) -> NeighborList | None
     given = (position, species, np.asarray(box, float), reach + skin, first.boundary, stencil)
     while True:
         found = cell_list.fill(*given, stack.capacity, stack.slots)
-        members, longest = int(np.max(found.members)), int(np.max(found.longest))
+        members, longest = int(np.max(found.members)), int(np.max(found.count))
         if np.any(found.far):
             place = int(np.argmax(found.far))
             raise InvalidStructure(
@@ -150,8 +150,8 @@ def list_neighbors(stack: Stack, reach: Any, skin: float) -> NeighborList | None
             )
         if members <= stack.capacity and longest <= stack.slots:
             break
-        stack.capacity = max(stack.capacity, neighbor_lists.rounded(members, 4))
-        stack.slots = max(stack.slots, neighbor_lists.rounded(longest))
+        stack.capacity = max(stack.capacity, list_shapes.rounded(members))
+        stack.slots = max(stack.slots, list_shapes.rounded(longest))
     return NeighborList(
         index=found.index, shift=found.shift, mask=found.mask, bond=None,
         reference=stack.position.copy(), skin=np.full(count, skin), valid=np.ones(count, bool),

@@ -53,6 +53,7 @@ def pack(
             "list_skin": neighbors.skin,
             "slots": neighbors.index.shape[1],
             "capacity": neighbors.grid.capacity if neighbors.grid else 0,
+            "common": neighbors.common or 0,
         }
     everything = {**moving, **asdict(course), **listed, "history": history}
     return {name: np.array(value) for name, value in everything.items()}
@@ -84,6 +85,7 @@ def _list(state: State, system: System) -> NeighborList | None:
     like = NeighborList(
         np.zeros((1, slots), np.int32), blank, blank, None, blank, 0.0, True,
         grid=Grid((), (), capacity) if capacity else None,
+        common=int(state.get("common", 0)) or None,
     )  # fmt: skip
     at = system.with_position(state["reference"])
     return systems.list_neighbors(at, float(state["list_skin"]), like)

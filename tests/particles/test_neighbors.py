@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsens.particles import cell_list, image_table, list_limits, neighbors, pair
+from simsens.particles import cell_list, image_table, list_limits, list_shapes, pair
 from simsens.particles import system as systems
 from simsens.particles.list_limits import CutoffTooLong
 from simsens.particles.neighbors import all_pairs, list_bonds, list_pairs
@@ -244,7 +244,7 @@ def test_rows_keep_the_length_asked_for():
 
 
 def test_row_lengths_are_few_and_fit():
-    widths = [neighbors.rounded(k) for k in range(1, 200)]
+    widths = [list_shapes.rounded(k) for k in range(1, 200)]
     assert all(width >= k for k, width in enumerate(widths, 1))
     assert all(width <= max(widths[0], 2 * k) for k, width in enumerate(widths, 1))
     assert len(set(widths)) < 20
