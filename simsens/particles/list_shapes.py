@@ -56,7 +56,7 @@ def guess(structure: Structure, box: np.ndarray, longest: float) -> Shapes:
     mean = min(number * ball / max(size, ball), 200.0)  # else the first list tells how many
     in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
     capacity = max(24, rounded(int(in_cell + 2.5 * in_cell**0.5 + 2)))
-    return Shapes(capacity, rounded(int(1.2 * mean) + 2), None)
+    return Shapes(capacity, rounded(int(mean + 3.5 * mean**0.5 + 2)), None)
 
 
 def suit(shapes: Shapes, members: Any, count: Any) -> Any:

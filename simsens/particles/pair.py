@@ -152,6 +152,7 @@ def _parts(
 
 def _cut(neighbors: NeighborList, numbers: dict[str, Any], cut: Callable[[Any], Any]) -> _Rows:
     """A part of the rows, cut out of each table ``[particle, slot]``."""
+    neighbors = jax.tree.map(jnp.asarray, neighbors)
     shift = jnp.stack([cut(plane) for plane in neighbors.shift])
     index, mask = cut(neighbors.index), cut(neighbors.mask)
     listed = replace(neighbors, index=index, shift=shift, mask=mask)
