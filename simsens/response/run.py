@@ -278,7 +278,7 @@ class Run:
             self.made, motion, position = reached - done, moved, moved.position
             if reached >= measure_at:
                 course.top = float(seen) if float(seen) > 0 else course.top
-                course.measured = 2 * reached
+                course.measured = reached + max(20, reached // 2)
                 course.target = min(course.target, self._newton_target())
             done = reached
             self._check_floor(force, course.top)
