@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import errno
 import os
 import sys
 import warnings
@@ -91,7 +92,9 @@ def told(error: Exception, about: str = "") -> int:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             line += f" (see {error.ctx.command_path} --help)"
     elif type(error).__module__.startswith("simsens."):
-        line, code = str(error), exit_codes.BAD_INPUT
+        # A path that cannot be written is the user's to change; what a disk does is not.
+        disk = getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        line, code = str(error), exit_codes.UNEXPECTED if disk else exit_codes.BAD_INPUT
     elif isinstance(error, MemoryError):
         line, code = "out of memory: use fewer particles or a shorter cutoff", exit_codes.UNEXPECTED
     elif isinstance(error, OSError):

@@ -27,7 +27,7 @@ def begin(
     """
     every = settings["traj_every"]
     earlier = runs.earlier(output) if settings["resume"] else None
-    if earlier is None or settings["overwrite"]:
+    if earlier is None:
         return io.record(
             output, system, every=every, units=settings["units"], provenance=facts,
             overwrite=settings["overwrite"], compression=settings["compression"],

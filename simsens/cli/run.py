@@ -30,7 +30,7 @@ def relax(settings: dict[str, Any]) -> int:
     """Run the command; returns its exit code."""
     chosen, limit = settings["structure"], settings["max_time"]
     deadline = None if limit is None else time.monotonic() + limit  # of all structures together
-    _check_several(settings)
+    _check_options(settings)
     outputs = [_outputs(settings, path) for path in chosen or [None]]
     if len(outputs) == 1:
         return _one(settings, chosen[0] if chosen else None, *outputs[0], deadline, [])
@@ -97,11 +97,8 @@ def _one(
             kept = left if record.worth else "nothing was saved"
             click.echo(f"simsens: stopped at once; {kept}", err=True)
             return signals.exit_code or exit_codes.INTERRUPTED
-        if drawing is not None:
-            from simsens import plots
-
-            plots.save(plots.summary(found.equilibrium, found.slope), drawing)
-    files = [file for file in (output, drawing) if file is not None]
+        undrawn = _draw(found, drawing)
+    files = [output] if drawing is None or undrawn is not None else [output, drawing]
     if settings["json"]:
         told.append(summary.as_json(found, files))
         if len(settings["structure"]) < 2:
@@ -109,12 +106,26 @@ def _one(
     if not settings["quiet"]:
         seconds = time.perf_counter() - began
         _show(summary.lines(system, origin, found, files, seconds))
-    if found.failure is not None:
-        raise found.failure
+    for failure in (found.failure, undrawn):  # what was reached is saved, and told
+        if failure is not None:
+            raise failure
     code, complaint = _verdict(found, output, stopped_by, bool(wrt))
     if complaint:
         click.echo(f"simsens: {complaint}", err=True)
     return code
+
+
+def _draw(found: Found, drawing: Path | None) -> Exception | None:
+    """Draw the summary if asked to; why that failed, if it did."""
+    if drawing is None:
+        return None
+    from simsens import plots
+
+    try:
+        plots.save(plots.summary(found.equilibrium, found.slope), drawing)
+    except Exception as error:
+        return error
+    return None
 
 
 def _find(
@@ -189,9 +200,13 @@ def _verdict(
     return exit_codes.OK, ""
 
 
-def _check_several(settings: dict[str, Any]) -> None:
-    """Refuse what several structures cannot share."""
+def _check_options(settings: dict[str, Any]) -> None:
+    """Refuse options that exclude each other, and what several structures cannot share."""
     chosen = settings["structure"]
+    if settings["resume"] and settings["overwrite"]:
+        raise click.UsageError(
+            "--resume goes on with a run, --overwrite begins it anew: give one of them"
+        )
     if settings["output"] and settings["out_dir"]:
         raise click.UsageError("--output names a file, --out-dir a folder: give one of them")
     if len(chosen) < 2:

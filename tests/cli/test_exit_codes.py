@@ -1,11 +1,14 @@
 """What the shell is told when the result is less than hoped for, and what is left in the file."""
 
+import errno
+import os
 import signal
 import sys
 
 import pytest
 
 from simsens import io
+from simsens.cli.main import told
 from tests.cli.conftest import LENNARD_JONES, started
 
 TRIMER = ["A -1.1 0 0", "A 0 0 0", "A 1.1 0 0"]
@@ -122,3 +125,33 @@ def test_a_signal_stops_the_run_after_saving(xyz, tmp_path, number, code):
     assert stored.iterations > 0
     assert stored.sensitivity is None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["made.extxyz", "made.h5md"]
+
+
+def test_a_figure_that_fails_costs_neither_the_result_nor_the_summary(run, tmp_path, monkeypatch):
+    def fail(*unused):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("simsens.plots.save", fail)
+    seen = run("relax", "--sensitivity", "--plot", "figure.png", "--json")
+    assert seen.code == 1
+    assert seen.complaint == "simsens: the disk is full"
+    assert "certificate" in seen.err
+    assert seen.result["files"] == ["packing.h5md"]
+    assert io.load(tmp_path / "packing.h5md").certificate.trusted
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 1), (errno.EACCES, 2)])
+def test_a_full_disk_is_not_bad_input(number, code, capsys):
+    error = io.UnwritableFile("made.h5md cannot be written")
+    error.__cause__ = OSError(number, os.strerror(number))
+    assert told(error) == code
+    assert capsys.readouterr().err == "simsens: made.h5md cannot be written\n"
+
+
+def test_to_go_on_and_to_begin_anew_exclude_each_other(run, tmp_path):
+    assert run("relax", "--steps", "5", "-q").code == 3
+    before = (tmp_path / "packing.h5md").read_bytes()
+    seen = run("relax", "--resume", "--overwrite", "-q")
+    assert seen.code == 2
+    assert "--resume goes on with a run, --overwrite begins it anew" in seen.complaint
+    assert (tmp_path / "packing.h5md").read_bytes() == before

@@ -64,7 +64,7 @@ class SoftSphere:
 
     def pair_energy(self, r: Any, sigma: Any, epsilon: Any) -> Any:
         """Energy of a pair at distance ``r``."""
-        # The reciprocal does not change with the positions: a loop computes it once.
+        # One division serves the value and its derivative by r.
         overlap = 1 - r * (1 / sigma)
         # Both branches of a `where` are differentiated: the power must see a positive number.
         safe = jnp.where(overlap > 0, overlap, 1.0)
