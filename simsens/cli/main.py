@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import errno
+import importlib
 import os
 import sys
 import warnings

@@ -95,6 +95,13 @@ class Structure:
         """The same particles elsewhere."""
         return replace(self, position=position)
 
+    def reordered(self, order: Any) -> Structure:
+        """The same particles in another order: ``order [place]`` tells which one stands there."""
+        fixed = None if self.fixed is None else self.fixed[order]
+        return replace(
+            self, position=self.position[order], species=self.species[order], fixed=fixed
+        )
+
     def with_box(self, box: Any) -> Structure:
         """The same particles in another box: a length, lengths, or edge vectors as rows.
 

@@ -181,27 +181,43 @@ def without_cost(modes: Any, images: Any, top: Any) -> Any:
     return jnp.where((cost <= little * top)[:, None], modes, 0)
 
 
-def largest_curvature(system: System, neighbors: NeighborList | None, mobile: Any) -> Any:
-    """The largest absolute eigenvalue of the Hessian, as ``largest_eigenvalue`` finds it."""
-    position = jnp.asarray(system.structure.position)
-    return largest_eigenvalue(operator(system, neighbors, mobile), mobile, position)
+def largest_curvature(
+    system: System, neighbors: NeighborList | None, mobile: Any, start: Any = None
+) -> Any:
+    """The largest absolute eigenvalue of the Hessian, as ``largest_eigenvalue`` finds it.
+
+    Args:
+        system: where it is measured.
+        neighbors: a list that is valid there.
+        mobile: ``[particle]`` mask.
+        start: from ``scattered``, where it is at hand; many cosines take as long as some products.
+    """
+    if start is None:
+        start = scattered(jnp.asarray(system.structure.position))
+    return largest_eigenvalue(operator(system, neighbors, mobile), mobile, start)
 
 
-def largest_eigenvalue(apply: Callable[[Any], Any], mobile: Any, like: Any) -> Any:
+def scattered(like: Any) -> Any:
+    """A start ``[particle, dimension]`` for power iterations.
+
+    Cosines of incommensurate phases: no crystal's symmetry makes it miss the top mode.
+    """
+    phase = jnp.arange(like.size, dtype=like.dtype)
+    return jnp.cos(phase * 2.399963 + 0.1 * jnp.cos(phase * phase)).reshape(like.shape)
+
+
+def largest_eigenvalue(apply: Callable[[Any], Any], mobile: Any, start: Any) -> Any:
     """The largest absolute eigenvalue, from 16 power iterations (never above it).
 
     Args:
         apply: the symmetric matrix as a product, of ``v [particle, dimension]``.
         mobile: ``[particle]`` mask; the others have zero rows and columns.
-        like: ``[particle, dimension]`` an array of the vectors' shape and precision.
+        start: from ``scattered``.
     """
-    # Cosines of incommensurate phases: no crystal's symmetry makes this start miss the top mode.
-    phase = jnp.arange(like.size, dtype=like.dtype)
-    start = jnp.cos(phase * 2.399963 + 0.1 * jnp.cos(phase * phase)).reshape(like.shape)
 
     def unit(v: Any) -> tuple[Any, Any]:
         size = jnp.linalg.norm(v)
         return v / jnp.where(size > 0, size, 1), size
 
-    first = unit(jnp.where(mobile[:, None], start, 0))[0], jnp.zeros((), like.dtype)
+    first = unit(jnp.where(mobile[:, None], start, 0))[0], jnp.zeros((), start.dtype)
     return jax.lax.fori_loop(0, 16, lambda _, state: unit(apply(state[0])), first)[1]

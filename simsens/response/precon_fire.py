@@ -102,7 +102,8 @@ def metric(setting: Setting) -> Metric:
     near = listed.mask & (r < REACH * unit)
     weight = jnp.where(near, jnp.exp(-RATE * (r / unit - 1)), 0)
     graph = Metric(weight, listed.index, setting.mobile, jnp.ones((), position.dtype))
-    top = hessian.largest_eigenvalue(graph.product, setting.mobile, position)
+    start = hessian.scattered(position)
+    top = hessian.largest_eigenvalue(graph.product, setting.mobile, start)
     return graph._replace(scale=setting.stiffness / jnp.where(top > 0, top, 1))
 
 

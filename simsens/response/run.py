@@ -21,6 +21,7 @@ import numpy as np
 from simsens.particles import contacts, space
 from simsens.particles import structure as structures
 from simsens.particles import system as systems
+from simsens.particles.near_order import near_order
 from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.structure import InvalidStructure
 from simsens.particles.system import System
@@ -82,6 +83,7 @@ def _advance(
     neighbors: Any,
     motion: Any,
     mobile: Any,
+    start: Any,
     bounds: Any,
     optimizer: str,
     grid: Grid | None,
@@ -95,7 +97,7 @@ def _advance(
     at, dtype = system.with_position(moved.position), moved.max_force.dtype
     top = jax.lax.cond(
         moved.steps >= measure_at,
-        lambda: hessian.largest_curvature(at, neighbors, mobile),
+        lambda: hessian.largest_curvature(at, neighbors, mobile, start),
         lambda: jnp.asarray(stiffness, dtype),
     )
     energy = jax.lax.cond(
@@ -104,6 +106,9 @@ def _advance(
         lambda: jnp.asarray(jnp.nan, dtype),
     )
     return moved, energy, top, None if grid is None else neighbors
+
+
+_scattered = jax.jit(hessian.scattered)
 
 
 class Run:
@@ -122,10 +127,14 @@ class Run:
     ) -> None:
         structures.check(system.structure)
         dtype = jnp.asarray(system.structure.position).dtype
-        self.system = system.with_position(np.asarray(system.structure.position, dtype))
+        self.given = system.with_position(np.asarray(system.structure.position, dtype))
+        self.order = near_order(self.given)  # in which the particles are moved
+        self.place = np.argsort(self.order)
+        self.system = replace(system, structure=self.given.structure.reordered(self.order))
         self.optimizer, self.fmax, self.steps, self.solver = optimizer, fmax, steps, solver
         self.progress, self.record = progress, record
-        self.mobile = structures.mobile_mask(system.structure)
+        self.mobile = structures.mobile_mask(self.system.structure)
+        self.probe = _scattered(self.system.structure.position)  # of the largest curvature
         self.start = np.asarray(self.system.structure.position)
         self.spacing = space.spacing(system.structure)
         self.max_move = 0.1 * self.spacing if max_move is None else max_move
@@ -191,8 +200,9 @@ class Run:
         within = len(self.start) > FEW and jax.default_backend() == "cpu"
         grid = self.neighbors.grid if within and self.neighbors else None
         moved, energy, top, neighbors = _advance(
-            self.system, self.neighbors, motion, self.mobile, bounds, self.optimizer, grid
-        )
+            self.system, self.neighbors, motion, self.mobile, self.probe, bounds,
+            self.optimizer, grid,
+        )  # fmt: skip
         if neighbors is not None:
             if neighbors.valid:
                 self.neighbors = replace(neighbors, grid=grid)
@@ -214,7 +224,7 @@ class Run:
         self.course.target = self._newton_target()
         motion = descent.at_rest(self.start)
         if self.record and self.record.every:
-            self.record.frame(0, self.start, energy, force)
+            self.record.frame(0, self.start[self.place], energy, force)
         if self._report(0, energy, force):
             self._keep(motion)
             return self.start, 0, STOPPED
@@ -226,7 +236,7 @@ class Run:
         Raises:
             ValueError: the state is that of another system.
         """
-        motion, self.course, self.neighbors = states.unpack(state, self.system)
+        motion, self.course, self.neighbors = states.unpack(state, self.system, self.order)
         self.history = [tuple(row) for row in np.asarray(state["history"], float).tolist()]
         self.reported = time.perf_counter()
         force = float(motion.max_force)
@@ -292,7 +302,7 @@ class Run:
                 stalled = f"stalled: no progress in {PATIENCE} steps"
                 return np.asarray(position), done, stalled
             if self.record and done == frame:
-                self.record.frame(done, position, told, force)
+                self.record.frame(done, np.asarray(position)[self.place], told, force)
             if tell and self._report(done, told, force):
                 self._keep(motion)
                 return np.asarray(position), done, STOPPED
@@ -309,7 +319,9 @@ class Run:
             self.record.keep(self._state(motion))
 
     def _state(self, motion: descent.Motion) -> State:
-        return states.pack(motion, self.course, self.neighbors, self.history) if self.record else {}
+        if not self.record:
+            return {}
+        return states.pack(motion, self.course, self.neighbors, self.history, self.place)
 
     def _finish(self, position: Any, done: int) -> tuple[newton.Visited, int]:
         """Newton steps from here: every digit of the minimum is a digit of its derivative."""
@@ -336,8 +348,9 @@ class Run:
         if np.isfinite(energy) and np.isfinite(force) and np.isfinite(top):
             return
         cause = "check its parameters, and the units of the positions"
-        first, second, apart = contacts.closest_pair(self.system, self.neighbors)
+        *places, apart = contacts.closest_pair(self.system, self.neighbors)
         if apart < 1e-6 * space.spacing(self.system.structure):
+            first, second = sorted(self.order[places])
             cause = (
                 f"particles {first} and {second} are {apart:.3g} apart, where a force has no"
                 " direction; move one of them"
@@ -366,7 +379,7 @@ class Run:
         if self.history[-1][0] < steps or self.history[-1][2] != force:
             self.history.append((steps, energy, force))
         return Equilibrium(
-            system=self.system.with_position(position),
+            system=self.given.with_position(np.asarray(position)[self.place]),
             energy=energy,
             max_force=force,
             iterations=steps,
@@ -374,6 +387,6 @@ class Run:
             criterion=criterion,
             fmax=self.fmax,
             optimizer=self.optimizer,
-            start=self.start,
+            start=self.given.structure.position,
             history=np.array(self.history),
         )

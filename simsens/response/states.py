@@ -17,6 +17,8 @@ from simsens.response import descent
 from simsens.response.fire import Inertia
 from simsens.response.record import State
 
+OF_PARTICLES = ("position", "move", "velocity", "reference")
+
 
 @dataclass
 class Course:
@@ -42,8 +44,12 @@ def pack(
     course: Course,
     neighbors: NeighborList | None,
     history: list[tuple[float, float, float]],
+    place: np.ndarray,
 ) -> State:
-    """Everything the relaxation needs to go on, by name."""
+    """Everything the relaxation needs to go on, by name; ``place [particle]`` is where each stands.
+
+    What is told of particles is told in their own order.
+    """
     moving = {**vars(motion), **motion.inertia._asdict()}
     del moving["inertia"]
     listed = {}
@@ -56,11 +62,19 @@ def pack(
             "common": neighbors.common or 0,
         }
     everything = {**moving, **asdict(course), **listed, "history": history}
-    return {name: np.array(value) for name, value in everything.items()}
+    state = {name: np.array(value) for name, value in everything.items()}
+    return _reordered(state, place)
 
 
-def unpack(state: State, system: System) -> tuple[descent.Motion, Course, NeighborList | None]:
+def unpack(
+    state: State, system: System, order: np.ndarray
+) -> tuple[descent.Motion, Course, NeighborList | None]:
     """The motion, the course and the list of neighbours that were packed.
+
+    Args:
+        state: from ``pack``.
+        system: the system, its particles in the order in which they are moved.
+        order: ``[place]`` which particle stands there.
 
     Raises:
         ValueError: the state is that of another system.
@@ -72,10 +86,15 @@ def unpack(state: State, system: System) -> tuple[descent.Motion, Course, Neighb
             f"the state holds {position.dtype} positions of shape {position.shape}, the system"
             f" {dtype} of shape {shape}: it is that of another system"
         )
+    state = _reordered(state, order)
     inertia = Inertia(**{name: state[name] for name in Inertia._fields})
     moving = {name: state[name] for name in vars(descent.at_rest(position)) if name != "inertia"}
     course = Course(**{name: state[name].item() for name in asdict(Course())})
     return descent.Motion(inertia=inertia, **moving), course, _list(state, system)
+
+
+def _reordered(state: State, order: np.ndarray) -> State:
+    return {name: value[order] if name in OF_PARTICLES else value for name, value in state.items()}
 
 
 def _list(state: State, system: System) -> NeighborList | None:
