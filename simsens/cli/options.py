@@ -222,7 +222,7 @@ param = click.option(
 fmax = click.option(
     "--fmax", type=click.FloatRange(0, min_open=True), metavar="F", callback=finite,
     help="Largest force on any particle, in the potential's units."
-    "  [default: 1e-6; 1e-10 with --sensitivity]",
+    "  [default: 1e-6; 1e-10 with --sensitivity; 1e-4 in float32]",
 )  # fmt: skip
 steps = click.option(
     "--steps", type=click.IntRange(0, 2**31 - 1), default=100_000, show_default=True, metavar="N",

@@ -25,6 +25,8 @@ from simsens.response.modes import normal_modes
 from simsens.response.relaxation import relax as relax_system
 from simsens.response.sensitivity import sensitivity
 
+FMAX = {"float32": 1e-4}  # its rounding makes forces of some 1e-5
+
 
 def relax(settings: dict[str, Any]) -> int:
     """Run the command; returns its exit code."""
@@ -68,7 +70,7 @@ def _one(
     facts = session.input_facts(path)
     wrt = problem.wrt(settings, system)
     further = wrt or settings["moduli"] or settings["modes"]
-    fmax = settings["fmax"] or (1e-10 if further and settings["dtype"] == "float64" else 1e-6)
+    fmax = settings["fmax"] or FMAX.get(settings["dtype"], 1e-10 if further else 1e-6)
     if settings["dry_run"]:
         _plan(system, origin, wrt, fmax, output, settings)
         return exit_codes.OK

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from simsens import io
 from simsens.cli import doctor
 from simsens.io import ensemble
 from simsens.io.errors import UnreadableFile
@@ -79,6 +80,17 @@ def test_info_refuses(results, tmp_path):
 
 
 # validate
+
+
+def test_a_run_in_single_precision_is_valid(tmp_path):
+    """Its default fmax can be reached, and what it writes is what the schema says."""
+    asked = ("--sensitivity", "--moduli", "--modes", "4", "--dtype", "float32", "-q")
+    assert simsens(tmp_path, "relax", *asked).code in (0, 5)  # trusted or not, it converged
+    seen = simsens(tmp_path, "validate", "packing.h5md", "-q")
+    assert (seen.code, seen.out) == (0, "")
+    stored = io.load(tmp_path / "packing.h5md")
+    assert stored.converged
+    assert stored.structure.position.dtype == np.float32
 
 
 def test_validate(results, tmp_path):
