@@ -156,7 +156,7 @@ def elastic_moduli(equilibrium: Equilibrium, *, solver: str = "auto") -> Elastic
     )
     certificate = evidence.certify(
         equilibrium, curvature, solution, curvature.newton_step, there[2], contact, one_percent,
-        np.ones(len(names), position.dtype), loose,
+        np.ones(len(names), position.dtype), loose, names,
     )  # fmt: skip
     if curvature.expected_zero_modes == position.size:
         certificate = _nothing_moves(certificate, equilibrium)

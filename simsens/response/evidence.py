@@ -6,6 +6,8 @@ a structure's numbers, and turned into a sentence a person can act on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from simsens.implicit.certificate import Certificate
@@ -28,6 +30,7 @@ def certify(
     one_percent: np.ndarray,
     theta: np.ndarray,
     loose: np.ndarray,
+    names: Sequence[str],
 ) -> Certificate:
     """Put the evidence together.
 
@@ -41,6 +44,7 @@ def certify(
         one_percent: ``[parameter]`` one-percent steps.
         theta: ``[parameter]`` values.
         loose: mask of the rattlers.
+        names: of the parameters.
     """
     structure = equilibrium.system.structure
     residual = np.asarray(solution.residual)
@@ -55,7 +59,7 @@ def certify(
     with np.errstate(divide="ignore", invalid="ignore"):
         bound = np.where(left == 0, 0, left / (low * size)) + eps * curvature.condition
     bound = np.where(np.isfinite(bound), bound, np.inf)
-    refusal = _refusal(equilibrium, curvature, residual, bound, root_error, contact)
+    refusal = _refusal(equilibrium, curvature, residual, bound, root_error, contact, names)
     worst = float(bound.max(initial=0.0))
     return Certificate(
         optimality_residual=equilibrium.max_force,
@@ -84,6 +88,7 @@ def _refusal(
     bound: np.ndarray,
     root_error: float,
     contact: ContactChange,
+    names: Sequence[str],
 ) -> str | None:
     """Why the derivative is not to be trusted, the first reason that applies."""
     values, sure = curvature.eigenvalues
@@ -115,7 +120,8 @@ def _refusal(
         )
     if not bound.max(initial=0.0) <= TRUST:
         return (
-            f"the error bound {bound.max():.2g} exceeds {TRUST:g}: the minimum is known to"
+            f"the error bound {bound.max():.2g} of the derivative by {names[int(bound.argmax())]}"
+            f" exceeds {TRUST:g}: the minimum is known to"
             f" {root_error:.2g} only; relax with a smaller fmax"
         )
     return None

@@ -124,7 +124,7 @@ def sensitivity(
         system, bearing, mobile, theta, response, names, contact.radius, curvature
     )
     certificate = evidence.certify(
-        equilibrium, curvature, solution, step, imbalance, contact, one_percent, theta, loose
+        equilibrium, curvature, solution, step, imbalance, contact, one_percent, theta, loose, names
     )
     shape = (len(names), *system.structure.position.shape)
     return Sensitivity(

@@ -49,6 +49,15 @@ def test_a_parameter_without_effect_has_a_small_bound(slopes):
     assert max(slope.certificate.error_bound.max() for slope in slopes) < 2e-6
 
 
+def test_the_parameter_whose_bound_is_too_large_is_named():
+    """A scale alone moves nothing; stopped early, it seems to move what is not at rest."""
+    end = relax(packing(number=24, seed=3), fmax=1e-4)
+    found = sensitivity(end)
+    worst = found.parameters[int(found.certificate.error_bound.argmax())]
+    assert not found.certificate.trusted
+    assert f"of the derivative by {worst} exceeds 0.001" in found.certificate.reason
+
+
 # --- the bound against the truth -----------------------------------------------------------------
 
 
