@@ -121,16 +121,25 @@ def _parameters(ctx: click.Context, option: click.Parameter, pairs: Any) -> dict
     """``("sigma=3.4", "mode=shift")`` as a dict; environment and configuration fill it in."""
     found: dict[str, Any] = {}
     configured = (ctx.default_map or {}).get("param", ())
-    for pair in [*configured, *(option.value_from_envvar(ctx) or ()), *pairs]:
-        # The name of a species may hold anything, an equals sign too.
-        match = re.fullmatch(r"\s*(\w+)(\[[^\[]+\])?\s*=\s*(.*\S)\s*", pair)
-        if match is None:
-            raise click.BadParameter(
-                f"needed NAME=VALUE, as in sigma=3.4 or diameter[B]=0.6; got {pair!r}"
-            )
-        field, which, text = match.groups()
-        found[field + (which or "")] = _value(pair, text)
+    for source in (configured, option.value_from_envvar(ctx) or (), pairs):
+        given: dict[str, str] = {}
+        for pair in source:
+            name, text = _named(pair)
+            if given.setdefault(name, text) != text:
+                raise click.BadParameter(f"{name} is given twice: {given[name]} and {text}")
+            found[name] = _value(pair, text)
     return found
+
+
+def _named(pair: str) -> tuple[str, str]:
+    # The name of a species may hold anything, an equals sign too.
+    match = re.fullmatch(r"\s*(\w+)(\[[^\[]+\])?\s*=\s*(.*\S)\s*", pair)
+    if match is None:
+        raise click.BadParameter(
+            f"needed NAME=VALUE, as in sigma=3.4 or diameter[B]=0.6; got {pair!r}"
+        )
+    field, which, text = match.groups()
+    return field + (which or ""), text
 
 
 def _value(pair: str, text: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -78,9 +80,21 @@ def command(**settings: Any) -> int:
     """  # noqa: D301
     if settings["quiet"] and settings["verbose"]:
         raise click.UsageError("--quiet and --verbose exclude each other")
+    _look_at_the_environment()
     from simsens.cli import session  # JAX loads here: only once the words make sense
 
     session.start_jax(settings["dtype"], settings["device"])
     from simsens.cli import run
 
     return run.relax(settings)
+
+
+def _look_at_the_environment() -> None:
+    """Tell of a variable that looks like an option and is none: it would be ignored."""
+    known = [f"SIMSENS_{option.name}".upper() for option in command.params]
+    known.append("SIMSENS_LAZY_JAX_MD")
+    for name in sorted(os.environ):
+        if name.startswith("SIMSENS_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            click.echo(f"simsens: warning: {name} is not an option and is ignored{hint}", err=True)

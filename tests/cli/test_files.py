@@ -82,11 +82,11 @@ def test_info_refuses(results, tmp_path):
 # validate
 
 
-def test_a_run_in_single_precision_is_valid(tmp_path):
+def test_a_run_in_single_precision_is_valid(run, tmp_path):
     """Its default fmax can be reached, and what it writes is what the schema says."""
     asked = ("--sensitivity", "--moduli", "--modes", "4", "--dtype", "float32", "-q")
-    assert simsens(tmp_path, "relax", *asked).code in (0, 5)  # trusted or not, it converged
-    seen = simsens(tmp_path, "validate", "packing.h5md", "-q")
+    assert run("relax", *asked).code in (0, 5)  # trusted or not, it converged
+    seen = run("validate", "packing.h5md", "-q")
     assert (seen.code, seen.out) == (0, "")
     stored = io.load(tmp_path / "packing.h5md")
     assert stored.converged

@@ -34,6 +34,7 @@ CUBE = 'Lattice="5 0 0 0 5 0 0 0 5"'
         (["--potential", "lennard-jones"], "needs a structure: give STRUCT"),
         (["--param", "diameter[C]=1"], "unknown species 'C'; the structure holds B, A"),
         (["--param", "sigma"], "needed NAME=VALUE, as in sigma=3.4"),
+        (["--param", "epsilon=1", "--param", "epsilon=2"], "epsilon is given twice: 1 and 2"),
         (["--param", "=3"], "needed NAME=VALUE"),
         (["--param", "diameter[B=1"], "needed NAME=VALUE"),
         (["--param", "diameter[B]=nan"], "needed finite numbers; got 'diameter[B]=nan'"),

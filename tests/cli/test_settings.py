@@ -57,6 +57,15 @@ def test_a_switch_from_the_environment(run, monkeypatch):
     assert "dry run" in seen.err
 
 
+def test_a_misspelt_variable_is_told(run, monkeypatch):
+    monkeypatch.setenv("SIMSENS_FMX", "1e-4")
+    seen = run("relax", "--dry-run", "-q")
+    assert seen.code == 0
+    assert "SIMSENS_FMX is not an option and is ignored; did you mean SIMSENS_FMAX?" in seen.err
+    monkeypatch.delenv("SIMSENS_FMX")
+    assert "warning" not in run("relax", "--dry-run", "-q").err
+
+
 def test_one_parameter_of_the_file_can_be_replaced(settings):
     assert settings("--param", "epsilon=2").theta == {
         "sigma[A]": 1.0, "sigma[B]": 0.9, "epsilon": 2.0,
