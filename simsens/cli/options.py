@@ -300,8 +300,9 @@ plot = click.option(
     help="Draw the result (png, svg or pdf).",
 )  # fmt: skip
 units = click.option(
-    "--units", type=click.Choice(["reduced", "metal"]), default="reduced", show_default=True,
-    help="What the numbers mean, for the file's readers: metal is eV and Angstrom.",
+    "--units", type=click.Choice(["reduced", "metal"]),
+    help="What the numbers mean, for the file's readers: metal is eV and Angstrom."
+    "  [default: reduced]",
 )  # fmt: skip
 seed = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from simsens import io
+from simsens.io import result_name
 from simsens.particles import parameters
 from simsens.particles import system as systems
 from simsens.particles.packing import packing
@@ -29,11 +30,15 @@ def system(settings: dict[str, Any], path: str | None) -> tuple[System, str]:
     """
     name, dimension = settings["potential"], settings["dimension"]
     if path:
-        if not name:
+        law = _law_of(path) if not name else None
+        if law is None and not name:
             raise click.UsageError("a structure needs a --potential (and its --param NAME=VALUE)")
         structure = io.read(path, dimension=dimension)
         check(structure)
-        posed = System(structure, build(name, settings["param"], structure))
+        if law is not None:
+            posed = System(structure, law).replace_parameters(settings["param"])
+        else:
+            posed = System(structure, build(name, settings["param"], structure))
         origin = Path(path).name
     else:
         if name not in (None, "soft-sphere"):
@@ -49,6 +54,24 @@ def system(settings: dict[str, Any], path: str | None) -> tuple[System, str]:
         posed = System(posed.structure.with_fixed(settings["fixed"]), posed.potential)
     _try(posed, settings)
     return posed, origin
+
+
+def units(settings: dict[str, Any], path: str | None) -> str:
+    """Those that were asked for, else those of the result whose law is taken, else reduced ones."""
+    if settings["units"]:
+        return str(settings["units"])
+    if path and not settings["potential"] and _law_of(path) is not None:
+        with io.open(path) as result:
+            return result.units
+    return "reduced"
+
+
+def _law_of(path: str) -> Any:
+    """The law that a result of an earlier run holds; ``None`` where it holds none, or is none."""
+    if Path(path).suffix.lower() not in result_name.RESULTS:
+        return None
+    with io.open(path) as result:
+        return result.potential
 
 
 def _try(system: System, settings: dict[str, Any]) -> None:

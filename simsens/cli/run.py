@@ -66,6 +66,7 @@ def _one(
     """Relax one structure, or the packing; what ``--json`` prints goes to ``told`` of several."""
     began, started = time.perf_counter(), datetime.now(UTC)
     system, origin = problem.system(settings, path)
+    settings = {**settings, "units": problem.units(settings, path)}
     optimizers.check(settings["optimizer"], system)
     facts = session.input_facts(path)
     wrt = problem.wrt(settings, system)

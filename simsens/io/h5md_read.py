@@ -76,16 +76,13 @@ def stored(root: h5py.Group) -> Stored:
     if guarded.attribute(root, "schema_version") == schema.VERSION:
         schema.check(root.file)
     structure, start = rest(root)
-    potential = None
-    if guarded.has(root, "potential"):
-        potential = potential_group.read(guarded.group(root, "potential"))
     stored = Stored(
         structure=structure,
         start=start,
         **_minimum(root, structure),
         history=_history(root),
         theta=dict(zip(*theta(root))),
-        potential=potential,
+        potential=potential(root),
         **_derivatives(root, structure),
         **_further(root),
         provenance=guarded.attributes(guarded.group(root, "provenance")),
@@ -95,6 +92,17 @@ def stored(root: h5py.Group) -> Stored:
     if guarded.attribute(root, "schema_version") > 1:
         digest.check(root)
     return stored
+
+
+def potential(root: h5py.Group) -> Any:
+    """The law, or ``None`` where it was an energy of one's own.
+
+    Raises:
+        Refused: damaged.
+    """
+    if not guarded.has(root, "potential"):
+        return None
+    return potential_group.read(guarded.group(root, "potential"))
 
 
 def rest(root: h5py.Group) -> tuple[Structure, np.ndarray]:

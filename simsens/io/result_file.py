@@ -45,6 +45,12 @@ class ResultFile:
             return h5md_read.rest(self._root)[0]
 
     @cached_property
+    def potential(self) -> Any:
+        """The law; ``None`` where it was an energy of one's own, of which a file holds a name."""
+        with opened.told(self.path):
+            return h5md_read.potential(self._root)
+
+    @cached_property
     def trajectory(self) -> Trajectory:
         """The frames."""
         structure = self.structure

@@ -109,6 +109,22 @@ def test_a_result_is_a_structure_again(run, argon, tmp_path):
     assert seen.made == ("argon_vacancy.h5md",)
 
 
+def test_a_result_brings_its_law_and_its_units(run, argon, tmp_path):
+    before = argon.folder / "argon_vacancy.h5md"
+    seen = run("relax", before, "--sensitivity=sigma", "--json", "-o", "same.h5md")
+    assert seen.code == 0, seen.err
+    assert seen.result["iterations"] == 0
+    old, new = io.load(before), io.load(tmp_path / "same.h5md")
+    assert (new.theta, new.units) == (old.theta, old.units)
+    assert new.energy == pytest.approx(old.energy, rel=1e-12)
+    seen = run("relax", before, "--param", "sigma=3.41", "-o", "other.h5md", "-q")
+    assert seen.code == 0, seen.err
+    assert io.load(tmp_path / "other.h5md").theta == {**old.theta, "sigma": 3.41}
+    seen = run("relax", before, "--param", "sigam=3.41", "-o", "none.h5md")
+    assert (seen.code, seen.made) == (2, ())
+    assert "did you mean 'sigma'?" in seen.complaint
+
+
 def test_species_of_any_name_in_two_dimensions(run, xyz, tmp_path):
     rows = ["bead-1 0.1 0.1 0", "Öl 1.0 0.2 0", "bead-1 0.4 1.0 0", "a=b 1.3 1.2 0"]
     xyz(rows, 'Lattice="2 0 0 0 2 0 0 0 1" pbc="T T F" dimension=2')
