@@ -92,7 +92,8 @@ def fitting(before: Shapes, members: int, count: np.ndarray) -> Shapes:
     longest = int(count.max(initial=0))
     if members > before.capacity or longest > before.slots:
         capacity = max(before.capacity, _rounded_capacity(members))
-        return Shapes(capacity, max(before.slots, rounded(longest * 4 // 3)), None)
+        slots = rounded(longest * 4 // 3) if longest > before.slots else before.slots
+        return Shapes(capacity, slots, None)
     shapes = before
     if before.common is None or not long_rows.suffice(count, before.common):
         shapes = _split(before, count)
