@@ -83,7 +83,7 @@ def fitting(before: Shapes, members: int, count: np.ndarray) -> Shapes:
         count: ``[particle]`` how many neighbours there are.
 
     Example:
-        >>> count = np.array([5] * 90 + [11] * 10)
+        >>> count = np.array([5] * 95 + [11] * 5)
         >>> fitting(Shapes(8, 12, 8), 20, count + 3)
         Shapes(capacity=24, slots=24, common=None)
         >>> fitting(Shapes(24, 24, 16), 5, count)
