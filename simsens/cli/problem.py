@@ -30,15 +30,15 @@ def system(settings: dict[str, Any], path: str | None) -> tuple[System, str]:
     """
     name, dimension = settings["potential"], settings["dimension"]
     if path:
-        law = _law_of(path) if not name else None
-        if law is None and not name:
+        law, _ = _brought(settings, path)
+        if not name and law is None:
             raise click.UsageError("a structure needs a --potential (and its --param NAME=VALUE)")
         structure = io.read(path, dimension=dimension)
         check(structure)
-        if law is not None:
-            posed = System(structure, law).replace_parameters(settings["param"])
-        else:
+        if name:
             posed = System(structure, build(name, settings["param"], structure))
+        else:
+            posed = System(structure, law).replace_parameters(settings["param"])
         origin = Path(path).name
     else:
         if name not in (None, "soft-sphere"):
@@ -58,20 +58,16 @@ def system(settings: dict[str, Any], path: str | None) -> tuple[System, str]:
 
 def units(settings: dict[str, Any], path: str | None) -> str:
     """Those that were asked for, else those of the result whose law is taken, else reduced ones."""
-    if settings["units"]:
-        return str(settings["units"])
-    if path and not settings["potential"] and _law_of(path) is not None:
-        with io.open(path) as result:
-            return result.units
-    return "reduced"
+    return settings["units"] or _brought(settings, path)[1] or "reduced"
 
 
-def _law_of(path: str) -> Any:
-    """The law that a result of an earlier run holds; ``None`` where it holds none, or is none."""
-    if Path(path).suffix.lower() not in result_name.RESULTS:
-        return None
+def _brought(settings: dict[str, Any], path: str | None) -> tuple[Any, str | None]:
+    """The law and the units of the earlier result, where no law is named; ``None`` if none."""
+    if settings["potential"] or not path or Path(path).suffix.lower() not in result_name.RESULTS:
+        return None, None
     with io.open(path) as result:
-        return result.potential
+        law = result.potential
+        return law, result.units if law is not None else None
 
 
 def _try(system: System, settings: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ class NeighborList:
     @property
     def shapes(self) -> Shapes:
         """What another list is tried with, to be like this one."""
-        capacity = self.grid.capacity if self.grid else 0
+        capacity = self.grid.capacity if self.grid else 1
         return Shapes(capacity, self.index.shape[1], self.common)
 
 

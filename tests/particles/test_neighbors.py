@@ -184,6 +184,17 @@ def test_shapes_are_kept_where_they_suffice(monkeypatch):
     assert list_pairs(apart, 1.2, like=first).index.shape[1] < first.index.shape[1]
 
 
+def test_a_list_from_cells_may_follow_one_from_the_table(monkeypatch):
+    """As where ghosts become more on the way, or particles were far from home."""
+    structure = Structure(np.random.default_rng(0).uniform(0, 20, (400, 2)), box=20.0)
+    table = list_pairs(structure, 1.0, 0.3)
+    assert table.grid is None
+    monkeypatch.setattr(image_table, "BRUTE_FORCE", 0)
+    cells = list_pairs(structure, 1.0, 0.3, like=table)
+    assert cells.grid is not None
+    assert entries(cells) == entries(table)
+
+
 def test_dilute_and_large_needs_few_cells(monkeypatch):
     """The table of cells is no longer than the list of particles, however large the box."""
     rng = np.random.default_rng(10)
