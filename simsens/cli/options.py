@@ -302,7 +302,7 @@ plot = click.option(
 units = click.option(
     "--units", type=click.Choice(["reduced", "metal"]),
     help="What the numbers mean, for the file's readers: metal is eV and Angstrom."
-    "  [default: reduced]",
+    "  [default: reduced, or those of a result that is STRUCT]",
 )  # fmt: skip
 seed = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
