@@ -26,19 +26,12 @@ from simsens.particles.neighbors import Grid, NeighborList
 from simsens.particles.structure import InvalidStructure
 from simsens.particles.system import System
 from simsens.response import curvature as curvatures
-from simsens.response import descent, hessian, newton, states
+from simsens.response import descent, hessian, newton, states, thresholds
 from simsens.response.equilibrium import Equilibrium
 from simsens.response.record import Record, State
 from simsens.response.states import Course
 
-NEWTON_BELOW = 1e-6  # tolerances tighter than the default finish with Newton steps
-NEWTON_NEAR = 1e-5  # ... once the largest force is this fraction of what a spacing would make,
-NEWTON_FEW = 1000  # ... for so many particles; of more, more contacts may still change
 PATIENCE = 10_000  # steps without a fall of the largest force by one percent
-SKIN = {2: 0.6, 3: 0.3}  # spacings that a list looks further, by dimension: rows grow with it
-FEW = 1000  # particles, whose lists cost the host more than their steps do:
-SKIN_OF_FEW = {2: 1.2, 3: 0.5}  # ... for so many, and wider for fewer
-WIDEST = 1.2
 CHUNK_SECONDS = 0.5  # how often a long run reports
 REPORTS = 1.02  # ... and how many steps lie between: none at first, a fiftieth of those made later
 NEVER = np.iinfo(np.int32).max  # a step that is not reached
@@ -49,32 +42,6 @@ Progress = Callable[[int, float, float], bool | None]
 
 class UnreachableTolerance(ValueError):
     """The tolerance lies below the rounding error of the forces."""
-
-
-def newton_target(fmax: float, top: float, spacing: float, number: int) -> float:
-    """The largest force at which Newton's method is tried."""
-    near = NEWTON_NEAR * min(1.0, NEWTON_FEW / number)
-    return max(fmax, near * top * spacing) if fmax < NEWTON_BELOW else fmax
-
-
-def rounding(dtype: Any, top: float, extent: float) -> float:
-    """Forces that rounding alone can make: some ``eps`` of the curvature times the coordinates."""
-    return 0.5 * float(np.finfo(dtype).eps) * top * extent
-
-
-def skin_for(shape: tuple[int, ...], spacing: float, max_move: float) -> float:
-    """How much further than the interaction lists look; a run keeps it, so that it compiles once.
-
-    Args:
-        shape: ``(particles, dimension)``.
-        spacing: a typical distance between particles.
-        max_move: the largest displacement of a particle in one step.
-    """
-    number, dimension = shape
-    wide = SKIN[dimension]
-    if number <= FEW:
-        wide = min(WIDEST, SKIN_OF_FEW[dimension] * (FEW / number) ** (1 / 3))
-    return max(wide * spacing, 2.5 * max_move)
 
 
 @partial(jax.jit, static_argnames=("optimizer", "grid"))
@@ -139,7 +106,7 @@ class Run:
         self.spacing = space.spacing(system.structure)
         self.max_move = 0.1 * self.spacing if max_move is None else max_move
         self.extent = max(float(np.ptp(self.start, axis=0).max()), self.max_move)
-        self.skin = skin_for(self.start.shape, self.spacing, self.max_move)
+        self.skin = thresholds.skin_for(self.start.shape, self.spacing, self.max_move)
         self.course = Course()
         self.history: list[tuple[float, float, float]] = []
         self.neighbors: NeighborList | None = None
@@ -197,7 +164,7 @@ class Run:
         the second not a number.
         """
         bounds = (top, target, self.max_move, budget, measure_at, tell_at)
-        within = len(self.start) > FEW and jax.default_backend() == "cpu"
+        within = len(self.start) > thresholds.FEW and jax.default_backend() == "cpu"
         grid = self.neighbors.grid if within and self.neighbors else None
         moved, energy, top, neighbors = _advance(
             self.system, self.neighbors, motion, self.mobile, self.probe, bounds,
@@ -246,7 +213,7 @@ class Run:
         return self._descend(motion, force)
 
     def _descend(self, motion: descent.Motion, force: float) -> tuple[np.ndarray, int, str]:
-        course, finish = self.course, self.fmax < NEWTON_BELOW
+        course, finish = self.course, self.fmax < thresholds.NEWTON_BELOW
         every = self.record.every if self.record else 0
         position, chunk = motion.position, 20
         while True:
@@ -311,7 +278,7 @@ class Run:
 
     def _newton_target(self) -> float:
         number = self.system.structure.number
-        return newton_target(self.fmax, self.course.top, self.spacing, number)
+        return thresholds.newton_target(self.fmax, self.course.top, self.spacing, number)
 
     def _keep(self, motion: descent.Motion) -> None:
         """Leave the state with the record, if there is one."""
@@ -360,7 +327,7 @@ class Run:
     def _check_floor(self, force: float, top: float) -> None:
         """Refuse to go on in the rounding error of the forces."""
         dtype = self.start.dtype
-        self.floor = rounding(dtype, top, self.extent)
+        self.floor = thresholds.rounding(dtype, top, self.extent)
         if self.fmax < self.floor and force < 100 * self.floor:
             cure = "use a larger fmax"
             if dtype == np.float32:

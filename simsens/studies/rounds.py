@@ -24,7 +24,7 @@ from simsens.particles import system as systems
 from simsens.particles.list_limits import CutoffTooLong
 from simsens.particles.structure import InvalidStructure, check
 from simsens.particles.system import System
-from simsens.response import descent, relaxation, run, stacked
+from simsens.response import descent, relaxation, run, stacked, thresholds
 from simsens.response.equilibrium import Equilibrium
 from simsens.response.sensitivity import Sensitivity, sensitivity
 
@@ -87,12 +87,12 @@ class _Task:
     @property
     def skin(self) -> float:
         """How much further than the interaction its lists look."""
-        return run.skin_for(self.position.shape, self.spacing, self.max_move)
+        return thresholds.skin_for(self.position.shape, self.spacing, self.max_move)
 
     @property
     def floor(self) -> float:
         """The largest force that rounding alone can make."""
-        return run.rounding(self.position.dtype, self.top, self.extent)
+        return thresholds.rounding(self.position.dtype, self.top, self.extent)
 
 
 class Rounds:
@@ -190,7 +190,7 @@ class Rounds:
             if top > 0 or not task.top:
                 task.top = top or force / task.max_move or 1.0
             number = len(task.position)
-            target = run.newton_target(self.fmax, task.top, task.spacing, number)
+            target = thresholds.newton_target(self.fmax, task.top, task.spacing, number)
             task.target = min(task.target or target, target)
         self.rounds = 0
         return lost

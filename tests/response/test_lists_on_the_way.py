@@ -10,7 +10,7 @@ from simsens.particles.neighbors import Grid
 from simsens.particles.potentials import LennardJones
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
-from simsens.response import descent, run
+from simsens.response import descent, run, thresholds
 
 
 def gas():
@@ -42,8 +42,8 @@ def test_the_path_is_that_of_lists_made_by_the_host(kind, lists, monkeypatch):
     system, steps = FLOWING[kind](), STEPS[kind]
     within = relax(system, fmax=1e-9, steps=steps, throw=False)
     few = len(lists)
-    monkeypatch.setattr(run, "FEW", 10**6)  # as if it did not pay
-    monkeypatch.setattr(run, "WIDEST", run.SKIN[system.structure.dimension])
+    monkeypatch.setattr(thresholds, "FEW", 10**6)  # as if it did not pay
+    monkeypatch.setattr(thresholds, "WIDEST", thresholds.SKIN[system.structure.dimension])
     lists.clear()
     outside = relax(system, fmax=1e-9, steps=steps, throw=False)
     np.testing.assert_array_equal(within.position, outside.position)
@@ -114,5 +114,5 @@ def test_a_list_is_kept_while_it_serves():
 def test_the_skin_of_few_does_not_make_a_long_range_too_long():
     lattice = np.indices((3, 3, 3)).reshape(3, -1).T + 0.5
     system = System(Structure(lattice, box=3.0), LennardJones(sigma=0.9, cutoff=9.9))
-    found = systems.list_neighbors(system, run.skin_for(lattice.shape, 1.0, 0.1))
+    found = systems.list_neighbors(system, thresholds.skin_for(lattice.shape, 1.0, 0.1))
     assert found.mask.sum(axis=1).min() > 5000
