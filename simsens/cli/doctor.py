@@ -16,7 +16,7 @@ from simsens.cli import exit_codes, options
 from simsens.version import __version__
 
 PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "h5py", "click", "ase", "matplotlib")
-FURTHER = ("cholespy", "hdf5plugin", "xarray", "pandas")  # used where they are installed
+FURTHER = ("cvxopt", "hdf5plugin", "xarray", "pandas")  # used where they are installed
 ROWS = 20_000  # beyond 16384 jax 0.10.2 computes wrong numbers
 
 

