@@ -1,24 +1,19 @@
 r"""Row-wise lists of neighbours from a grid of cells, compiled.
 
-The box is divided into cells no narrower than the range, so that all neighbours of a particle lie
-in its own cell and those around it. Particles are sorted by cell; those of one cell then follow
-each other, and a cell is where its first one stands and how many there are.
+Particles are sorted into cells, and around each there are strips of cells whose members stand side
+by side (``cell_strips``).
 
-A row is filled without scatter: of each cell around a particle, whether its b-th member is near is
-bit b of a word; how many bits stand before a slot tells which word the slot takes its neighbour
-from, and counting bits by halves tells which bit.
+A row is filled without scatter: of the strips around a particle, whether a member is near is a bit
+of a word, of which a strip has one or several; how many bits stand before a slot tells which word
+the slot takes its neighbour from, and counting bits by halves tells which bit.
 
-Around periodic edges a cell is met again as an image, with its whole number of edges; boxes
-narrower than the range are met several times by a larger stencil. Only shapes are static: the
-stencil, how many members of a cell are looked at, the length of the rows. Where one of them does
-not suffice, ``Filled`` says so and the list is to be made again.
+Only shapes are static: the stencil, how many members of a strip are looked at, the length of the
+rows. Where one of them does not suffice, ``Filled`` says so and the list is to be made again.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,9 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-WORD = 32  # members of a cell that one word tells of
-TINY_TABLE = 64  # cells, at least
-DIGITS = np.array([1, 1 << 10, 1 << 20], np.int32)  # of whole numbers of edges packed in one word
+from simsens.particles import cell_strips
+from simsens.particles.cell_strips import Sorted, Strips
+
+WORD = 32  # members of a strip that one word tells of, at most
+STEP = 8  # of their use: other lengths take longer to read
+FEW_WORDS = 4  # among which choosing is quicker than looking up
 
 
 class Filled(NamedTuple):
@@ -39,7 +37,7 @@ class Filled(NamedTuple):
         index: ``[particle, slot]``, the particle itself where there is none.
         shift: ``[dimension, particle, slot]`` int8 edges to the neighbour's image.
         mask: ``[particle, slot]``.
-        members: the most that a cell holds; more than ``capacity`` were not looked at.
+        members: the most that a strip holds; more than ``capacity`` were not looked at.
         count: ``[particle]`` how many neighbours there are; what goes beyond the slots is missing.
         far: whether a particle is too many boxes from home for the shifts to be right.
     """
@@ -54,27 +52,38 @@ class Filled(NamedTuple):
 
 def stencil_for(
     box: np.ndarray | None, boundary: tuple[bool, ...], longest: float
-) -> tuple[tuple[int, ...], ...]:
-    """The cells around a cell that can hold neighbours closer than ``longest``.
+) -> tuple[int, ...]:
+    """How many cells of the range to each side, along each axis, can hold neighbours that close.
 
     Of several boxes ``[box, dimension, dimension]``, a stencil that suffices for all of them.
 
     Example:
-        >>> len(stencil_for(np.eye(3) * 10.0, (True, True, True), 2.5))
-        27
-        >>> len(stencil_for(np.eye(2), (True, False), 2.5))  # seven images of the box, three slabs
-        21
+        >>> stencil_for(np.eye(3) * 10.0, (True, True, True), 2.5)
+        (1, 1, 1)
+        >>> stencil_for(np.eye(2), (True, False), 2.5)  # seven images of the box, three slabs
+        (3, 1)
     """
     if box is None:
         across = np.full(len(boundary), np.inf)
     else:
         across = 1 / np.linalg.norm(np.linalg.inv(box), axis=-2)
         across = across.reshape(-1, len(boundary)).min(axis=0)
-    counts = [
+    return tuple(
         max(1, int(np.ceil(longest / width))) if periodic else 1
         for width, periodic in zip(across, boundary)
-    ]
-    return tuple(itertools.product(*(range(-count, count + 1) for count in counts)))
+    )
+
+
+def word_for(members: int) -> tuple[int, int]:
+    """How many bits of a word are used, and of how many members all words of a strip then tell.
+
+    Example:
+        >>> word_for(20), word_for(70)
+        ((24, 24), (24, 72))
+    """
+    words = -(-members // WORD)
+    width = -(-members // (STEP * words)) * STEP
+    return width, words * width
 
 
 def fill(
@@ -83,7 +92,7 @@ def fill(
     box: Any,
     reach: Any,
     boundary: tuple[bool, ...],
-    stencil: tuple[tuple[int, ...], ...],
+    stencil: tuple[int, ...],
     capacity: int,
     slots: int,
 ) -> Filled:
@@ -96,20 +105,19 @@ def fill(
         reach: ``[species, species]``.
         boundary: which edges are periodic.
         stencil: from ``stencil_for``.
-        capacity: members of a cell to look at.
+        capacity: members of a strip to look at.
         slots: the length of the rows.
 
     Example:
         >>> x = np.array([[0.1, 0.5], [0.9, 0.5]])
         >>> around = stencil_for(np.eye(2), (True, True), 0.3)
         >>> reach = np.full((1, 1), 0.3)
-        >>> rows = fill(x, np.zeros(2, int), np.eye(2), reach, (True, True), around, 2, 2)
+        >>> rows = fill(x, np.zeros(2, int), np.eye(2), reach, (True, True), around, 3, 2)
         >>> print(rows.index[0], rows.shift[:, 0, 0], rows.mask[0])
         [1 0] [-1  0] [ True False]
     """
     many, dimension = np.ndim(position) == 3, position.shape[-1]
-    parts = tuple((cell, begin) for cell in stencil for begin in range(0, capacity, WORD))
-    width = min(capacity, WORD)
+    width, looked_at = word_for(capacity)
     traced = isinstance(position, jax.core.Tracer)
 
     def done(stage: Callable[..., Any], *given: Any, **static: Any) -> Any:
@@ -118,13 +126,23 @@ def fill(
             return _in_branch(_stage(stage, many, **static), jnp.max(reach) > 0, *given)
         return _program(stage, many, **static)(*given)
 
-    lattice, by_cell = done(_sort, position, species, box, reach, boundary=boundary)
-    cells = done(_around, lattice, box, boundary=boundary, parts=parts)
-    words = done(_near, cells, by_cell, species, reach, parts=parts, width=width)
-    before, part, filled, count = done(_shares, words, slots=slots)
-    index, edges, far = done(_rows, cells, by_cell, words, before, part, filled, width=width)
+    images = 2 * stencil[-1] + 1 if boundary[-1] else 1
+    lattice, wraps = done(
+        cell_strips.sort, position, box, reach, boundary=boundary, most=stencil[-1]
+    )
+    laid_out = done(cell_strips.in_lines, lattice, images=images)
+    by_cell = done(
+        cell_strips.lay_out, *laid_out, lattice, wraps, species, box, reach, room=looked_at
+    )
+    strips = done(
+        cell_strips.around_each, lattice, box, boundary=boundary, stencil=stencil, images=images
+    )
+    words = done(_near, strips, by_cell, species, reach, looked_at=looked_at, width=width)
+    before, word, filled, count = done(_shares, words, slots=slots)
+    index, edges = done(_rows, strips, by_cell, words, before, word, filled, width=width)
     shift = done(_unpacked, edges, dimension=dimension)
-    return Filled(index, shift, filled, cells.members, count, far)
+    far = 2 * by_cell.away + max(stencil) > np.iinfo(np.int8).max
+    return Filled(index, shift, filled, strips.members, count, far)
 
 
 def _stage(stage: Callable[..., Any], many: bool, **static: Any) -> Callable[..., Any]:
@@ -144,170 +162,35 @@ def _in_branch(stage: Callable[..., Any], anybody: Any, *given: Any) -> Any:
     return lax.cond(anybody, stage, lambda *_: blank(), *given)
 
 
-class _Lattice(NamedTuple):
-    """The cells.
-
-    Attributes:
-        cell: ``[dimension, particle]`` the coordinates of each particle's cell.
-        count: ``[dimension]`` how many there are along each axis.
-        stride: ``[dimension]`` what a coordinate counts in the name of a cell.
-        begin: ``[cell + 1]`` the place of its first particle.
-        wrapped: ``[dimension, particle]`` positions in the home box.
-    """
-
-    cell: Any
-    count: Any
-    stride: Any
-    begin: Any
-    wrapped: Any
-
-
-class _Cells(NamedTuple):
-    """The cells around each particle, a part of 32 members at a time.
-
-    The parts come first, so that what is done for each of them runs along the particles.
-
-    Attributes:
-        first: ``[part, particle]`` the place of the first member.
-        count: ``[part, particle]`` how many there are from there on.
-        edges: ``[part, particle]`` the edges to the image of the cell, packed.
-        origin: of each dimension, ``[part, particle]`` what makes a member the vector to it.
-        members: the most that a cell holds.
-        away: the most edges along one axis.
-    """
-
-    first: Any
-    count: Any
-    edges: Any
-    origin: Any
-    members: Any
-    away: Any
-
-
-class _Sorted(NamedTuple):
-    """The particles in the order of their cells.
-
-    Attributes:
-        order: ``[place]`` who stands there.
-        place: ``[particle]`` where it stands.
-        position: of each dimension, ``[place + 32]`` in the home box; zero beyond the last.
-        square: ``[species, place + 32]`` of how far a species reaches to who stands there.
-        wraps: ``[particle, dimension]`` edges that were taken off.
-    """
-
-    order: Any
-    place: Any
-    position: Any
-    square: Any
-    wraps: Any
-
-
-def _sort(
-    position: Any, species: Any, box: Any, reach: Any, boundary: tuple[bool, ...]
-) -> tuple[_Lattice, _Sorted]:
-    number, dimension = position.shape
-    longest = jnp.max(reach)
-    periodic = np.array(boundary)
-    inverse = jnp.linalg.inv(box)
-    fraction = position @ inverse
-    wraps = jnp.where(periodic, jnp.floor(fraction), 0)
-    low = jnp.where(periodic, wraps, jnp.min(fraction, axis=0))
-    span = jnp.where(periodic, 1, jnp.max(fraction, axis=0) - jnp.min(fraction, axis=0))
-    inside = (fraction - low) / jnp.where(span > 0, span, 1)
-
-    # No more cells than the table holds: where there would be, they are wider than need be.
-    table = max(TINY_TABLE, 1 << (number - 1).bit_length())
-    shape = jnp.clip(jnp.floor(span / jnp.linalg.norm(inverse, axis=0) / longest), 1, table)
-    for power in (1 / dimension, 1.0):  # the second time where an edge of one cell gives nothing
-        excess = jnp.maximum(1, jnp.prod(shape) / table) ** power
-        shape = jnp.maximum(1, jnp.floor(shape / excess))
-    count = shape.astype(jnp.int32)
-    stride = jnp.concatenate([jnp.ones(1, jnp.int32), jnp.cumprod(count)[:-1].astype(jnp.int32)])
-
-    cell = jnp.clip((inside * shape).astype(jnp.int32), 0, count - 1)
-    name = jnp.sum(cell * stride, axis=1)
-    order = _order(name, table)
-    begin = jnp.cumsum(jnp.zeros(table + 1, jnp.int32).at[name + 1].add(1), dtype=jnp.int32)
-    place = jnp.zeros(number, jnp.int32).at[order].set(np.arange(number, dtype=np.int32))
-    wrapped = position - wraps @ box
-    planes = [_longer(plane[order]) for plane in wrapped.T]
-    square = jax.vmap(_longer)((reach * reach)[:, species[order]])
-    by_cell = _Sorted(order, place, planes, square, wraps.astype(jnp.int32))
-    return _Lattice(cell.T, count, stride, begin, wrapped.T), by_cell
-
-
-def _longer(values: Any) -> Any:
-    """With room to read a word's members from the last place on."""
-    return jnp.pad(values, (0, WORD))
-
-
-def _around(lattice: _Lattice, box: Any, boundary: tuple[bool, ...], parts: Any) -> _Cells:
-    dtype = lattice.wrapped.dtype
-    theres, names, overs, edges, origin = [], [], [], [], []
-    # In whole numbers: 55 / 55 by way of a reciprocal falls short of one, and loses the last image.
-    # Few are divided: a stencil has few steps along an axis.
-    for k, count in enumerate(lattice.count):
-        steps, row = np.unique([step[k] for step, _ in parts], return_inverse=True)
-        around = lattice.cell[k] + steps.astype(np.int32)[:, None]
-        over = jnp.zeros_like(around)
-        if boundary[k]:  # dividing is slow, and next to an edge comparing does
-            beside = (around >= count).astype(np.int32) - (around < 0).astype(np.int32)
-            over = beside if np.abs(steps).max() <= 1 else around // count
-        around = around - over * count
-        overs.append(over)
-        theres.append(((around >= 0) & (around < count))[row])
-        names.append((around * lattice.stride[k])[row])
-        edges.append((over * DIGITS[k])[row])
-        origin.append([(over.astype(dtype) * edge)[row] for edge in box[k]])
-    away = jnp.max(jnp.stack([jnp.max(jnp.abs(over)) for over in overs]))
-    here = functools.reduce(operator.and_, theres)
-    cell = jnp.where(here, sum(names), 0)
-    first = lattice.begin[cell]
-    held = jnp.where(here, lattice.begin[cell + 1] - first, 0)
-    skip = np.array([skip for _, skip in parts], np.int32)[:, None]
-    places = [sum(shifts) - at for shifts, at in zip(zip(*origin), lattice.wrapped)]
-    return _Cells(first + skip, held - skip, sum(edges), places, jnp.max(held), away)
-
-
-def _order(name: Any, names: int) -> Any:
-    """The particles in the order of their cells' names.
-
-    Names and particles packed into one number are sorted four times as fast as pairs of them.
-    """
-    number = len(name)
-    wide = jnp.int32 if names * number < 2**31 else jax.dtypes.canonicalize_dtype(np.int64)
-    if names * number >= 2 ** (8 * np.dtype(wide).itemsize - 1):
-        return jnp.argsort(name).astype(jnp.int32)
-    packed = jnp.sort(name.astype(wide) * number + jnp.arange(number, dtype=wide))
-    return (packed % number).astype(jnp.int32)
-
-
-def _near(cells: _Cells, by_cell: _Sorted, species: Any, reach: Any, parts: Any, width: int) -> Any:
-    """Words ``[part, particle]``: bit b tells whether the b-th member is a neighbour."""
-    bit = np.arange(width, dtype=np.int32)
-    # The members of a cell stand side by side: read as slices, twice as fast as one by one.
+def _near(
+    strips: Strips, by_cell: Sorted, species: Any, reach: Any, looked_at: int, width: int
+) -> Any:
+    """Words ``[strip's word, particle]``: bit b tells whether the b-th member is a neighbour."""
+    # The members of a strip stand side by side: read as slices, twice as fast as one by one.
     squared: Any = 0
-    for place, origin in zip(by_cell.position, cells.origin):
-        squared = squared + (_members(place, cells.first, width) + origin[..., None]) ** 2
+    for place, origin in zip(by_cell.position, strips.origin):
+        squared = squared + (_members(place, strips.first, looked_at) + origin[..., None]) ** 2
     limit: Any = by_cell.square[0, 0]
     if len(reach) > 1:  # a row of squares for each species, one after the other
         row = species * by_cell.square.shape[1]
-        limit = _members(by_cell.square.reshape(-1), row + cells.first, width)
-    near = (squared < limit) & (bit < cells.count[..., None])
-    words = jnp.where(near, np.uint32(1) << bit.astype(np.uint32), np.uint32(0))
-    word = jnp.sum(words, axis=2, dtype=jnp.uint32)
-    for part, (step, _) in enumerate(parts):
-        if not any(step):  # its own cell: take out the particle itself
-            own = by_cell.place - cells.first[part]
-            inside = (own >= 0) & (own < WORD)
-            itself = jnp.uint32(1) << jnp.where(inside, own, 0).astype(jnp.uint32)
-            others = jnp.where(inside, word[part] & ~itself, word[part])
-            word = word.at[part].set(others)
-    return word
+        limit = _members(by_cell.square.reshape(-1), row + strips.first, looked_at)
+    member = np.arange(looked_at, dtype=np.int32)
+    near = (squared < limit) & (member < strips.count[..., None])
+    bits = jnp.where(near, np.uint32(1) << (member % width).astype(np.uint32), np.uint32(0))
+    strip, number = strips.first.shape
+    words = jnp.sum(bits.reshape(strip, number, -1, width), axis=3, dtype=jnp.uint32)
+    words = jnp.moveaxis(words, 2, 1)
+    # Take out the particle itself.
+    own = strips.own - np.arange(0, looked_at, width, dtype=np.int32)[:, None]
+    inside = (own >= 0) & (own < width)
+    itself = jnp.where(inside, jnp.uint32(1) << jnp.where(inside, own, 0).astype(jnp.uint32), 0)
+    middle = strip // 2
+    words = words.at[middle].set(words[middle] & ~itself.astype(jnp.uint32))
+    return words.reshape(-1, number)
 
 
 def _members(values: Any, first: Any, width: int) -> Any:
-    """``[part, particle, member]`` the values from each first place on."""
+    """``[strip, particle, member]`` the values from each first place on."""
     numbers = lax.GatherDimensionNumbers(
         offset_dims=(2,), collapsed_slice_dims=(), start_index_map=(0,)
     )
@@ -315,47 +198,57 @@ def _members(values: Any, first: Any, width: int) -> Any:
 
 
 def _shares(words: Any, slots: int) -> tuple[Any, ...]:
-    """Neighbours before each part, each slot's part, which slots are filled, and of how many."""
+    """Neighbours before each word, each slot's word, which slots are filled, and of how many."""
     # Of short numbers more are counted at once, and fewer bytes are read by what comes next.
     counting = np.int16 if max(slots, WORD * len(words)) < 2**15 else np.int32
     naming = np.uint8 if len(words) < 2**8 else np.int32
     slot = np.arange(slots, dtype=counting)
     upto, before = jnp.zeros_like(words[0], counting), []
-    part: Any = np.zeros((), naming)
+    word: Any = np.zeros((), naming)
     for have in lax.population_count(words).astype(counting):
         before.append(upto)
         upto = upto + have
-        # Counting the parts that are complete before a slot is five times faster than halving.
-        part = part + (upto[:, None] <= slot).astype(naming)
+        # Counting the words that are complete before a slot is five times faster than halving.
+        word = word + (upto[:, None] <= slot).astype(naming)
     filled = slot < upto[:, None]
-    part = jnp.minimum(part, np.array(len(words) - 1, naming))
-    return jnp.stack(before, axis=1), part, filled, upto.astype(np.int32)
+    word = jnp.minimum(word, np.array(len(words) - 1, naming))
+    return jnp.stack(before), word, filled, upto.astype(np.int32)
 
 
 def _rows(
-    cells: _Cells,
-    by_cell: _Sorted,
+    strips: Strips,
+    by_cell: Sorted,
     words: Any,
     before: Any,
-    part: Any,
+    word: Any,
     filled: Any,
     width: int,
-) -> tuple[Any, ...]:
-    """Neighbours, packed edges, and whether anybody is too far from home."""
-    number, slots = part.shape
+) -> tuple[Any, Any]:
+    """Neighbours and packed edges."""
+    number, slots = word.shape
     slot = np.arange(slots, dtype=np.int32)
-
-    def take(values: Any) -> Any:
-        return jnp.take_along_axis(values, part.astype(np.int32), axis=1)
-
-    rank = slot - take(before).astype(np.int32)
-    at = take(cells.first.T) + _bit(take(words.T), rank, width)
+    of_a_strip = len(words) // len(strips.first)
+    strip = word // of_a_strip
+    nth = (word - strip * of_a_strip).astype(np.int32)
+    rank = slot - _taken(before, word).astype(np.int32)
+    at = _taken(strips.first, strip) + nth * width + _bit(_taken(words, word), rank, width)
+    at = jnp.clip(at, 0, len(by_cell.order) - 1)
     own = np.arange(number, dtype=np.int32)[:, None]
-    index = jnp.where(filled, by_cell.order[jnp.clip(at, 0, number - 1)], own)
-    wraps = jnp.sum(by_cell.wraps * DIGITS[: by_cell.wraps.shape[1]], axis=1, dtype=jnp.int32)
-    edges = take(cells.edges.T) - wraps[index] + wraps[:, None]
-    far = 2 * jnp.max(jnp.abs(by_cell.wraps)) + cells.away > np.iinfo(np.int8).max
-    return index, jnp.where(filled, edges, 0), far
+    index = jnp.where(filled, by_cell.order.at[at].get(mode="promise_in_bounds"), own)
+    there = by_cell.edges.at[at].get(mode="promise_in_bounds")
+    edges = _taken(strips.edges, strip) + there + by_cell.wraps[:, None]
+    return index, jnp.where(filled, edges, 0)
+
+
+def _taken(values: Any, which: Any) -> Any:
+    """``[particle, slot]`` from ``[word, particle]``."""
+    if len(values) > FEW_WORDS:
+        row = np.arange(0, values.size, len(values), dtype=np.int32)[:, None]
+        return values.T.reshape(-1).at[row + which].get(mode="promise_in_bounds")
+    taken = values[0][:, None]
+    for k in range(1, len(values)):
+        taken = jnp.where(which >= k, values[k][:, None], taken)
+    return taken
 
 
 def _unpacked(word: Any, dimension: int) -> Any:

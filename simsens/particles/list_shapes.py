@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsens.particles import list_limits, long_rows
+from simsens.particles import cell_list, cell_strips, list_limits, long_rows
 from simsens.particles.structure import Structure
 
 MUCH_LESS = 2 / 3  # of the time that rows take to read
@@ -22,7 +22,7 @@ class Shapes(NamedTuple):
     """What is static of a list from cells, beside its stencil.
 
     Attributes:
-        capacity: members of a cell that are looked at.
+        capacity: members of a strip of cells that are looked at.
         slots: the length of the rows.
         common: the slots that most rows make do with (``long_rows``), once they are chosen.
     """
@@ -54,8 +54,8 @@ def guess(structure: Structure, box: np.ndarray, longest: float) -> Shapes:
     size = abs(np.linalg.det(box)) * np.prod(np.where(structure.boundary, 1, extent))
     ball = list_limits.ball(longest, dimension)
     mean = min(number * ball / max(size, ball), 200.0)  # else the first list tells how many
-    in_cell = mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
-    capacity = max(24, rounded(int(in_cell + 2.5 * in_cell**0.5 + 2)))
+    in_strip = (2 + 1 / cell_strips.FINER) * mean * {2: 1 / np.pi, 3: 0.75 / np.pi}[dimension]
+    _, capacity = cell_list.word_for(int(in_strip + 3.5 * in_strip**0.5 + 2))
     return Shapes(capacity, rounded(int(mean + 3.5 * mean**0.5 + 2)), None)
 
 
@@ -64,7 +64,7 @@ def suit(shapes: Shapes, members: Any, count: Any) -> Any:
 
     Args:
         shapes: of a list, its common slots known.
-        members: the most that a cell holds.
+        members: the most that a strip holds.
         count: ``[particle]`` how many neighbours there are.
     """
     assert shapes.common is not None
@@ -79,7 +79,7 @@ def fitting(before: Shapes, members: int, count: np.ndarray) -> Shapes:
         before: the shapes that it was tried with. What they lack grows, rows with room for a third
             more, and the list is to be tried again. Where others would take much less time, all are
             chosen anew.
-        members: the most that a cell holds.
+        members: the most that a strip holds.
         count: ``[particle]`` how many neighbours there are.
 
     Example:
@@ -91,14 +91,14 @@ def fitting(before: Shapes, members: int, count: np.ndarray) -> Shapes:
     """
     longest = int(count.max(initial=0))
     if members > before.capacity or longest > before.slots:
-        capacity = max(before.capacity, _rounded_capacity(members))
+        capacity = max(before.capacity, cell_list.word_for(members)[1])
         slots = rounded(longest * 4 // 3) if longest > before.slots else before.slots
         return Shapes(capacity, slots, None)
     shapes = before
     if before.common is None or not long_rows.suffice(count, before.common):
         shapes = _split(before, count)
     if _wasteful(shapes, count):
-        fewer = Shapes(_rounded_capacity(members + 3), rounded(longest + 2), None)
+        fewer = Shapes(cell_list.word_for(members + 3)[1], rounded(longest + 2), None)
         shapes = _split(fewer, count)
     return shapes
 
@@ -116,10 +116,6 @@ def rounded(width: int) -> int:
 
 def _split(shapes: Shapes, count: np.ndarray) -> Shapes:
     return shapes._replace(common=long_rows.common_slots(count, shapes.slots))
-
-
-def _rounded_capacity(members: int) -> int:
-    return rounded(members) if members > 8 else 8
 
 
 def _wasteful(shapes: Shapes, count: Any) -> Any:

@@ -36,12 +36,12 @@ class Grid(NamedTuple):
 
     Attributes:
         boundary: which edges of the box are periodic.
-        stencil: the cells around a cell, from ``cell_list.stencil_for``.
-        capacity: members of a cell that are looked at.
+        stencil: how many cells to each side, from ``cell_list.stencil_for``.
+        capacity: members of a strip of cells that are looked at.
     """
 
     boundary: tuple[bool, ...]
-    stencil: tuple[tuple[int, ...], ...]
+    stencil: tuple[int, ...]
     capacity: int
 
 

@@ -48,14 +48,14 @@ class Stack:
         form: the tree they belong to.
         mobile: ``[member, particle]`` mask of those that move.
         slots: length of the rows of the last lists.
-        capacity: members of a cell that were looked at.
+        capacity: members of a strip of cells that were looked at.
     """
 
     leaves: list[np.ndarray]
     form: Any
     mobile: np.ndarray
     slots: int = 12
-    capacity: int = 12
+    capacity: int = 24
 
     @property
     def position(self) -> np.ndarray:

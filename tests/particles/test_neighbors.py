@@ -138,6 +138,20 @@ def test_cells_know_the_ranges_of_species(kinds, dimension, monkeypatch):
     assert listed.mask.sum() > 300
 
 
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_cells_in_lines_of_any_length(dimension, monkeypatch):
+    """From lines shorter than the range, which are met as many images, to lines of many cells."""
+    rng = np.random.default_rng(dimension)
+    for edge in (0.45, 0.99, 1.0, 1.3, 2.0, 2.1, 7.0):
+        box = np.diag([2.4] * (dimension - 1) + [edge])
+        box[-1, 0] = 0.7 * edge
+        place = rng.uniform(-0.5, 1.5, (20, dimension)) @ box
+        place[::4] = np.round(4 * place[::4]) / 4  # on the edges of cells
+        for periodic in (True, False):
+            boundary = (True,) * (dimension - 1) + (periodic,)
+            same_by_cells(Structure(place, box=box, boundary=boundary), 1.0, monkeypatch)
+
+
 def test_crowded_cells_take_several_words(monkeypatch):
     rng = np.random.default_rng(6)
     crowd = np.concatenate([rng.normal(0, 0.3, (150, 3)), rng.uniform(-20, 20, (150, 3))])
