@@ -35,6 +35,8 @@ from simsens.response import evidence, rattlers, tangents, validity
 from simsens.response.curvature import Curvature
 from simsens.response.equilibrium import Equilibrium
 
+FEW = 8  # parameters; of more, observables are differentiated backwards
+
 
 @dataclass(frozen=True)
 class Sensitivity:
@@ -178,7 +180,10 @@ def _measure(
     names: tuple[str, ...],
     chosen: tuple[str, ...],
 ) -> Any:
-    """Observables ``[observable]`` and their total derivatives ``[parameter, observable]``."""
+    """Observables ``[observable]`` and their total derivatives ``[parameter, observable]``.
+
+    Along each of a few parameters, which compiles sooner; along many from the gradients.
+    """
     position = jnp.asarray(system.structure.position)
 
     def measure(x: Any, values: Any) -> Any:
@@ -189,5 +194,10 @@ def _measure(
         along = (direction.reshape(position.shape), unit)
         return jax.jvp(measure, (position, theta), along)[1]
 
-    units = tangents.units(names, theta.dtype)
-    return measure(position, theta), tangents.per_parameter(slope, response, units)
+    if len(names) <= FEW:
+        units = tangents.units(names, theta.dtype)
+        return measure(position, theta), tangents.per_parameter(slope, response, units)
+    measured, pull = jax.vjp(measure, position, theta)
+    by_position, by_parameter = jax.vmap(pull)(jnp.eye(len(chosen), dtype=measured.dtype))
+    slopes = response @ by_position.reshape(len(chosen), -1).T + by_parameter.T
+    return measured, slopes

@@ -23,7 +23,7 @@ from simsens.particles.neighbors import NeighborList
 from simsens.particles.system import System
 from simsens.response import strain, tangents, validity
 from simsens.response.curvature import Curvature
-from simsens.response.validity import ContactChange
+from simsens.response.validity import ContactChange, Crossing
 
 
 def contact_change(
@@ -37,22 +37,10 @@ def contact_change(
         loose: mask of the rattlers, whose contacts do not count.
         response: ``[strain, n]`` displacements per unit strain.
     """
-    nothing = ContactChange(np.full((len(response), 2), np.inf), np.inf, None)
     if neighbors is None or not contacts.jumps(system.potential):
-        return nothing
-    found = _gap_rates(system, neighbors, loose, response)
-    watched, gap, rate = (np.asarray(part) for part in found)
-    if not watched.any():
-        return nothing
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = np.where(watched, -gap / rate, np.nan)
-    rise = np.nanmin(np.where(crossing > 0, crossing, np.inf), axis=(1, 2))
-    fall = np.nanmin(np.where(crossing < 0, -crossing, np.inf), axis=(1, 2))
-    unseen = _unseen(system, response)
-    at = np.unravel_index(np.argmin(np.where(watched, np.abs(gap), np.inf)), gap.shape)
-    touching = (int(at[0]), int(np.asarray(neighbors.index)[at]))
-    radius = np.stack([np.minimum(fall, unseen), np.minimum(rise, unseen)], axis=1)
-    return ContactChange(radius, float(np.abs(gap[at])), touching)
+        return ContactChange(np.full((len(response), 2), np.inf), np.inf, None)
+    watched, gap, found = _crossings(system, neighbors, loose, response)
+    return validity.first_change(neighbors, watched, gap, found, _unseen(system, response))
 
 
 def one_percent_step(
@@ -97,18 +85,21 @@ def _by_particle(system: System, response: Any) -> np.ndarray:
 
 
 @jax.jit
-def _gap_rates(system: System, neighbors: Any, loose: Any, response: Any) -> tuple[Any, Any, Any]:
-    """Which pairs are watched and their gaps ``[particle, slot]``, and rates by each strain."""
+def _crossings(
+    system: System, neighbors: Any, loose: Any, response: Any
+) -> tuple[Any, Any, Crossing]:
+    """Which pairs are watched and their gaps ``[particle, slot]``, and of each strain."""
     position, loose = jnp.asarray(system.structure.position), jnp.asarray(loose)
     planes, r = pair.separation(system.structure, position, neighbors)
     apart = jnp.stack(planes, axis=-1)
     units = jnp.asarray(strain.basis(system.structure.dimension), position.dtype)
 
-    def rate(unit: Any, direction: Any) -> Any:
-        moved = direction.reshape(position.shape)
-        change = apart @ unit + moved[neighbors.index] - moved[:, None]
-        return jnp.sum(apart * change, axis=-1) / r
-
     gap = jnp.where(neighbors.mask, contacts.gaps(system, neighbors), 0)
     watched = neighbors.mask & ~loose[:, None] & ~loose[neighbors.index]
-    return watched, gap, tangents.per_parameter(rate, units, response)
+
+    def along(unit: Any, direction: Any) -> Crossing:
+        moved = direction.reshape(position.shape)
+        change = apart @ unit + moved[neighbors.index] - moved[:, None]
+        return validity.crossing(watched, gap, jnp.sum(apart * change, axis=-1) / r)
+
+    return watched, gap, tangents.per_parameter(along, units, response)

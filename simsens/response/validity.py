@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,20 @@ class ContactChange:
     pair: tuple[int, int] | None
 
 
+class Crossing(NamedTuple):
+    """Where the first of many gaps, each changing at its rate, crosses zero.
+
+    Attributes:
+        fall: the step down at which one does.
+        rise: the step up.
+        fastest: the largest rate.
+    """
+
+    fall: Any
+    rise: Any
+    fastest: Any
+
+
 def reach(system: System) -> float:
     """How far beyond the interaction the list of neighbours must look for these estimates."""
     share = CONTACT_REACH if system.potential.contact else 0.1
@@ -71,24 +85,42 @@ def contact_change(
     """The contact radius of each parameter; infinite when nothing in the potential jumps."""
     if neighbors is None or not contacts.jumps(system.potential):
         return ContactChange(np.full((len(names), 2), np.inf), np.inf, None)
-    watched, gap, rate = _gap_rates(system, neighbors, loose, theta, response, names)
-    watched, gap, rate = np.asarray(watched), np.asarray(gap), np.asarray(rate)
-    if not watched.any():
-        return ContactChange(np.full((len(names), 2), np.inf), np.inf, None)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = np.where(watched, -gap / rate, np.nan)
-    rise = np.nanmin(np.where(crossing > 0, crossing, np.inf), axis=(1, 2))
-    fall = np.nanmin(np.where(crossing < 0, -crossing, np.inf), axis=(1, 2))
+    watched, gap, found = _crossings(system, neighbors, loose, theta, response, names)
     # Pairs beyond the list are further than its reach; none closes faster than twice the largest
     # displacement plus the growth of a diameter.
-    fastest = np.abs(np.where(watched, rate, 0)).max(axis=(1, 2))
     moving = np.linalg.norm(_by_particle(system, response), axis=-1).max(axis=1)
     with np.errstate(divide="ignore"):
-        unseen = reach(system) / (2 * moving + fastest)
+        unseen = reach(system) / (2 * moving + np.asarray(found.fastest))
+    return first_change(neighbors, watched, gap, found, unseen)
+
+
+def crossing(watched: Any, gap: Any, rate: Any) -> Crossing:
+    """The first crossing of the gaps ``[particle, slot]`` that are watched."""
+    when = jnp.where(watched, -gap / rate, jnp.nan)
+    fall = jnp.min(jnp.where(when < 0, -when, jnp.inf))
+    rise = jnp.min(jnp.where(when > 0, when, jnp.inf))
+    return Crossing(fall, rise, jnp.max(jnp.where(watched, jnp.abs(rate), 0)))
+
+
+def first_change(
+    neighbors: NeighborList, watched: Any, gap: Any, found: Crossing, unseen: np.ndarray
+) -> ContactChange:
+    """The first change of contact along each of several directions.
+
+    Args:
+        neighbors: the list.
+        watched: ``[particle, slot]`` whether the pair counts.
+        gap: ``[particle, slot]`` what is between the two.
+        found: of each direction.
+        unseen: ``[direction]`` before which no pair beyond the list can change.
+    """
+    watched, gap = np.asarray(watched), np.asarray(gap)
+    if not watched.any():
+        return ContactChange(np.full((len(unseen), 2), np.inf), np.inf, None)
     at = np.unravel_index(np.argmin(np.where(watched, np.abs(gap), np.inf)), gap.shape)
     pair = (int(at[0]), int(np.asarray(neighbors.index)[at]))
-    radius = np.stack([np.minimum(fall, unseen), np.minimum(rise, unseen)], axis=1)
-    return ContactChange(radius, float(np.abs(gap[at])), pair)
+    fall, rise = (np.minimum(np.asarray(way), unseen) for way in (found.fall, found.rise))
+    return ContactChange(np.stack([fall, rise], axis=1), float(np.abs(gap[at])), pair)
 
 
 def one_percent_step(
@@ -137,23 +169,25 @@ def _by_particle(system: System, response: Any) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames="names")
-def _gap_rates(
+def _crossings(
     system: System, neighbors: Any, loose: Any, theta: Any, response: Any, names: tuple[str, ...]
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, Any, Crossing]:
+    """Which pairs are watched and their gaps ``[particle, slot]``, and of each parameter."""
     position = jnp.asarray(system.structure.position)
 
     def gaps(x: Any, values: Any) -> Any:
         found = contacts.gaps(tangents.moved(system, names, x, values), neighbors)
         return jnp.where(neighbors.mask, found, 0)
 
-    def rate(direction: Any, unit: Any) -> Any:
-        along = (direction.reshape(position.shape), unit)
-        return jax.jvp(gaps, (position, theta), along)[1]
-
     loose = jnp.asarray(loose)
     watched = neighbors.mask & ~loose[:, None] & ~loose[neighbors.index]
+
+    def along(direction: Any, unit: Any) -> Crossing:
+        tangent = (direction.reshape(position.shape), unit)
+        return crossing(watched, *jax.jvp(gaps, (position, theta), tangent))
+
     units = tangents.units(names, theta.dtype)
-    return watched, gaps(position, theta), tangents.per_parameter(rate, response, units)
+    return watched, gaps(position, theta), tangents.per_parameter(along, response, units)
 
 
 @partial(jax.jit, static_argnames="names")

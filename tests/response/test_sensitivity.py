@@ -7,9 +7,10 @@ import pytest
 
 from simsens import energy, pressure, relax, relaxed, sensitivity
 from simsens.particles.parameters import UnknownParameter
-from simsens.particles.potentials import HarmonicBonds, LennardJones, Morse
+from simsens.particles.potentials import HarmonicBonds, LennardJones, Morse, SoftSphere
 from simsens.particles.structure import Structure
 from simsens.particles.system import System
+from simsens.response.sensitivity import FEW
 from tests import finite_difference
 
 pytestmark = pytest.mark.usefixtures("optimised")
@@ -196,6 +197,25 @@ def test_what_is_asked_for_is_answered_in_that_order(packings, slopes):
     assert relative(few["diameter[B]"], slopes[0]["diameter[B]"]) < 1e-13
     assert sensitivity(packings[0], wrt="diameter").parameters == ("diameter[B]", "diameter[A]")
     assert "diameter[B]" in str(few)
+
+
+def test_many_parameters_are_answered_as_few_are():
+    """Of many the observables are differentiated backwards; each answer is the one it has alone."""
+    rng = np.random.default_rng(3)
+    names = [chr(65 + k) for k in range(12)]
+    potential = SoftSphere(dict(zip(names, np.linspace(0.8, 1.2, 12))))
+    place = rng.uniform(0, 7.0, (60, 2))
+    start = Structure(place, box=7.0, species=list(rng.choice(names, 60)))
+    rest = relax(System(start, potential), fmax=1e-12)
+    asked = [f"diameter[{name}]" for name in names]
+    many, few = sensitivity(rest, wrt=asked), sensitivity(rest, wrt=asked[:3])
+    assert len(asked) > FEW >= 3
+    for name, (value, slopes) in few.observables.items():
+        assert many.observables[name][0] == pytest.approx(value, rel=1e-13)
+        np.testing.assert_allclose(many.observables[name][1][:3], slopes, rtol=1e-10)
+        assert np.abs(slopes).min() > 1e-3
+    radius = few.certificate.validity_radius
+    np.testing.assert_allclose(many.certificate.validity_radius[:3], radius, rtol=1e-8)
 
 
 @pytest.mark.parametrize("wrt", ["sigma", "diameter[C]", ["diameter[A]", "alpha"]])
