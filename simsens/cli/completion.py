@@ -8,13 +8,13 @@ import click
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> int:
-    r"""Print the script by which a shell completes simsens.
+    """Print the script by which a shell completes simsens.
 
     \b
     eval "$(simsens completion bash)"                          (in ~/.bashrc)
     eval "$(simsens completion zsh)"                           (in ~/.zshrc)
     simsens completion fish > ~/.config/fish/completions/simsens.fish
-    """
+    """  # noqa: D301
     from click.shell_completion import get_completion_class
 
     from simsens.cli.main import group

@@ -39,8 +39,7 @@ def command(dtype: str, device: str, json: bool, traceback: bool) -> int:
         "numbers": _numbers(),
         "jax": _excluded(),
         "cache of programs": _cache(),
-        "locks here": _locks(Path()),
-        "links here": _links(Path()),
+        **_files(Path()),
     }
     failed = [name for name, fault in checks.items() if fault]
     if json:
@@ -119,6 +118,16 @@ def _cache() -> str:
             return ""
     except OSError as error:
         return f"{folder} cannot be written ({error.strerror}): set JAX_COMPILATION_CACHE_DIR"
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Whether files can be written here, and if so how."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return {"locks here": _locks(folder), "links here": _links(folder)}
+    except OSError as error:
+        fault = f"cannot be written ({error.strerror}): run elsewhere, or name another: --out-dir"
+        return {"this folder": fault}
 
 
 def _locks(folder: Path) -> str:

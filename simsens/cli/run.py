@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from simsens import io
-from simsens.cli import exit_codes, main, problem, resuming, session, summary, written
+from simsens.cli import exit_codes, main, problem, resuming, session, summary, wording, written
 from simsens.cli.found import Found
 from simsens.cli.progress import Progress
 from simsens.io import result_name
@@ -73,7 +73,9 @@ def _one(
     further = wrt or settings["moduli"] or settings["modes"]
     fmax = settings["fmax"] or FMAX.get(settings["dtype"], 1e-10 if further else 1e-6)
     if settings["dry_run"]:
-        _plan(system, origin, wrt, fmax, output, settings)
+        plan = _plan(system, origin, wrt, fmax, output, settings)
+        if settings["json"]:
+            _tell(wording.as_json(plan), settings, told)
         return exit_codes.OK
     facts |= session.provenance({**settings, "fmax": fmax}, started)
     record = resuming.begin(output, system, settings, facts)
@@ -103,9 +105,7 @@ def _one(
         undrawn = _draw(found, drawing)
     files = [output] if drawing is None or undrawn is not None else [output, drawing]
     if settings["json"]:
-        told.append(summary.as_json(found, files))
-        if len(settings["structure"]) < 2:
-            click.echo(told[-1])
+        _tell(summary.as_json(found, files), settings, told)
     if not settings["quiet"]:
         seconds = time.perf_counter() - began
         _show(summary.lines(system, origin, found, files, seconds))
@@ -248,7 +248,8 @@ def _plan(
     fmax: float,
     output: Path,
     settings: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
+    """Show what would be done; the same for programs is handed back."""
     unknowns = system.structure.number * system.structure.dimension
     solver = method_for(system, settings["solver"])
     listed = systems.list_neighbors(system)
@@ -267,6 +268,20 @@ def _plan(
         ("output", f"{output} (nothing written: dry run)"),
     ]
     _show(shown)
+    return {
+        "dry_run": True, "optimizer": settings["optimizer"], "fmax": fmax,
+        "steps": settings["steps"], "pairs": pairs // 2, "parameters": list(wrt),
+        "solver": solver, "unknowns": unknowns,
+        "predicted": {"seconds": predicted.seconds, "bytes": predicted.memory},
+        "files": [str(output)],
+    }  # fmt: skip
+
+
+def _tell(text: str, settings: dict[str, Any], told: list[str]) -> None:
+    """What ``--json`` prints: at once, or with that of the other structures."""
+    told.append(text)
+    if len(settings["structure"]) < 2:
+        click.echo(text)
 
 
 def _show(shown: list[tuple[str, str]]) -> None:

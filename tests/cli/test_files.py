@@ -203,9 +203,21 @@ def test_the_doctor_sees_where_nothing_can_be_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "version", lambda package: "0.10.2")
     assert "jax 0.10.2 computes wrong numbers" in doctor._excluded()
     monkeypatch.undo()
-    assert "files cannot be locked" in doctor._locks(tmp_path / "missing")
-    assert "no hard links" in doctor._links(tmp_path / "missing")
-    assert (doctor._locks(tmp_path), doctor._links(tmp_path)) == ("", "")
+    faults = doctor._files(tmp_path / "missing")
+    assert list(faults) == ["this folder"]
+    assert faults["this folder"].startswith("cannot be written (No such file or directory): run")
+    assert doctor._files(tmp_path) == {"locks here": "", "links here": ""}
+
+
+def test_the_doctor_sees_files_that_cannot_be_locked_or_linked(tmp_path, monkeypatch):
+    def refused(*arguments):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    monkeypatch.setattr("os.link", refused)
+    faults = doctor._files(tmp_path)
+    assert "files cannot be locked (Operation not supported)" in faults["locks here"]
+    assert "no hard links (Operation not supported)" in faults["links here"]
 
 
 # completion

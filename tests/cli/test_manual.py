@@ -47,6 +47,7 @@ def test_every_command_is_told_with_its_options(name):
     told = section(f"simsens {name}")
     command = importlib.import_module(f"simsens.cli.{name}").command
     options = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
+    assert "\\b" not in command.help  # the mark of lines that are kept, not its spelling
     rows = re.findall(r"^\| (`-.*?) \| ", told.replace("\\|", "/"), re.MULTILINE)
     assert {o for row in rows for o in re.findall(r"(?<!\w)--?[a-z-]+", row)} == options
     for option in command.params:

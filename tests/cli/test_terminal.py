@@ -1,5 +1,6 @@
 """What a person at a terminal sees, and what a program in a pipe does."""
 
+import json
 import os
 import pty
 import subprocess
@@ -48,7 +49,10 @@ def test_a_process_of_its_own(pair, tmp_path):
     process = started(tmp_path, "relax", pair, *LENNARD_JONES, "--json", "--dry-run")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert out == ""
+    plan = json.loads(out)
+    assert (plan["dry_run"], plan["unknowns"], plan["pairs"]) == (True, 6, 1)
+    assert plan["files"] == ["made.h5md"]
+    assert plan["predicted"]["seconds"] > 0
     assert err.startswith("structure   made.extxyz: 1 A, 1 B, 3-D, free\n")
     assert "\x1b" not in err
 
