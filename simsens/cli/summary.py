@@ -11,12 +11,13 @@ import numpy as np
 from simsens.cli import wording
 from simsens.cli.found import Found
 from simsens.cli.wording import few
+from simsens.particles import parameters
 from simsens.particles.system import System
 from simsens.response.sensitivity import Sensitivity
 
 
 def describe(system: System, origin: str) -> list[tuple[str, str]]:
-    """What is simulated: the structure and the potential, a line each."""
+    """What is simulated: the structure, and the potential with what was given or left out."""
     structure = system.structure
     counts = np.bincount(np.asarray(structure.species), minlength=len(structure.species_names))
     species = ", ".join(f"{n} {name}" for name, n in zip(structure.species_names, counts))
@@ -25,10 +26,11 @@ def describe(system: System, origin: str) -> list[tuple[str, str]]:
     space = f"periodic in {periodic}" if periodic else "free"
     fixed = 0 if structure.fixed is None else int(np.sum(structure.fixed))
     held = f", {fixed} fixed" if fixed else ""
-    names = system.parameter_names
+    numbers = parameters.values(system.fields, system.parameter_names)
+    law = [f"{name} {value:g}" for name, value in zip(system.parameter_names, numbers)]
     return [
         ("structure", f"{origin}: {species}, {structure.dimension}-D, {space}{held}"),
-        ("potential", f"{type(system.potential).__name__}, {few(names, 6, 'no parameters')}"),
+        ("potential", f"{type(system.potential).__name__}, {few(law, 6, 'no parameters')}"),
     ]
 
 
