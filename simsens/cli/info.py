@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from simsens.cli import options
-from simsens.cli.wording import as_json, few
+from simsens.cli.wording import as_json, assigned, few
 
 
 @click.command("info")
@@ -53,7 +53,7 @@ def lines(about: dict[str, Any]) -> list[tuple[str, str]]:
     species = ", ".join(f"{count} {name}" for name, count in about["species"].items())
     open_ends = about["boundary"].count("none")
     space = "periodic" if not open_ends else "free" if open_ends == about["dimension"] else "slab"
-    theta = [f"{name} = {value:g}" for name, value in about["theta"].items()]
+    theta = assigned(about["theta"])
     shown = [
         ("file", f"{about['file']}: {about['status']}"),
         ("structure", f"{species}, {about['dimension']}-D, {space}, {about['units']} units"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from simsens.cli import wording
 from simsens.cli.found import Found
-from simsens.cli.wording import few
+from simsens.cli.wording import assigned, few
 from simsens.particles import parameters
 from simsens.particles.system import System
 from simsens.response.sensitivity import Sensitivity
@@ -26,8 +26,8 @@ def describe(system: System, origin: str) -> list[tuple[str, str]]:
     space = f"periodic in {periodic}" if periodic else "free"
     fixed = 0 if structure.fixed is None else int(np.sum(structure.fixed))
     held = f", {fixed} fixed" if fixed else ""
-    numbers = parameters.values(system.fields, system.parameter_names)
-    law = [f"{name} {value:g}" for name, value in zip(system.parameter_names, numbers)]
+    names = system.parameter_names
+    law = assigned(dict(zip(names, parameters.values(system.fields, names))))
     return [
         ("structure", f"{origin}: {species}, {structure.dimension}-D, {space}{held}"),
         ("potential", f"{type(system.potential).__name__}, {few(law, 6, 'no parameters')}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -18,6 +18,16 @@ def few(words: Iterable[str], most: int, none: str = "none") -> str:
     shown = list(words)
     more = f", and {len(shown) - most} more" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more if shown else none
+
+
+def assigned(values: Mapping[str, float]) -> list[str]:
+    """Parameters with their values.
+
+    Example:
+        >>> assigned({"sigma": 3.405, "epsilon": 1.0})
+        ['sigma = 3.405', 'epsilon = 1']
+    """
+    return [f"{name} = {value:g}" for name, value in values.items()]
 
 
 def as_json(value: Any) -> str:

@@ -199,5 +199,7 @@ def _measure(
         return measure(position, theta), tangents.per_parameter(slope, response, units)
     measured, pull = jax.vjp(measure, position, theta)
     by_position, by_parameter = jax.vmap(pull)(jnp.eye(len(chosen), dtype=measured.dtype))
-    slopes = response @ by_position.reshape(len(chosen), -1).T + by_parameter.T
-    return measured, slopes
+    # In full: GPUs multiply matrices of single precision in fewer digits than it has.
+    rows = by_position.reshape(len(chosen), -1)
+    moved = jnp.matmul(response, rows.T, precision="highest")
+    return measured, moved + by_parameter.T

@@ -53,7 +53,7 @@ def one_percent_step(
 ) -> np.ndarray:
     """The strain ``[strain]`` at which predicted displacements are off by one percent."""
     dtype, spacing = response.dtype, space.spacing(system.structure)
-    longest = np.linalg.norm(_by_particle(system, response), axis=-1).max(axis=1)
+    longest = np.linalg.norm(validity.by_particle(system, response), axis=-1).max(axis=1)
     size = np.linalg.norm(response, axis=1)
     with np.errstate(divide="ignore"):
         probe = np.minimum(0.5 * radius[:, 1], 0.04 * spacing / longest)
@@ -76,12 +76,8 @@ def _unseen(system: System, response: np.ndarray) -> np.ndarray:
     """
     numbers = system.potential.tables(system.structure.species_names)
     longest = float(np.max(system.potential.reach(numbers))) + validity.reach(system)
-    moving = np.linalg.norm(_by_particle(system, response), axis=-1).max(axis=1)
+    moving = np.linalg.norm(validity.by_particle(system, response), axis=-1).max(axis=1)
     return validity.reach(system) / (2 * moving + longest)
-
-
-def _by_particle(system: System, response: Any) -> np.ndarray:
-    return np.asarray(response).reshape(len(response), *system.structure.position.shape)
 
 
 @jax.jit

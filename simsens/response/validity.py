@@ -88,7 +88,7 @@ def contact_change(
     watched, gap, found = _crossings(system, neighbors, loose, theta, response, names)
     # Pairs beyond the list are further than its reach; none closes faster than twice the largest
     # displacement plus the growth of a diameter.
-    moving = np.linalg.norm(_by_particle(system, response), axis=-1).max(axis=1)
+    moving = np.linalg.norm(by_particle(system, response), axis=-1).max(axis=1)
     with np.errstate(divide="ignore"):
         unseen = reach(system) / (2 * moving + np.asarray(found.fastest))
     return first_change(neighbors, watched, gap, found, unseen)
@@ -134,7 +134,7 @@ def one_percent_step(
     curvature: Curvature,
 ) -> np.ndarray:
     """The change of each parameter at which the predicted positions are off by one percent."""
-    motion = _by_particle(system, response)
+    motion = by_particle(system, response)
     longest = np.linalg.norm(motion, axis=-1).max(axis=1)
     size = np.linalg.norm(motion, axis=(1, 2))
     probe = np.minimum(PROBE * np.where(theta == 0, 1.0, np.abs(theta)), 0.5 * radius[:, 1])
@@ -164,7 +164,8 @@ def negligible(system: System, theta: np.ndarray, curvature: Curvature) -> np.nd
     return min(1e6, eps**-0.4) * eps * curvature.condition * natural
 
 
-def _by_particle(system: System, response: Any) -> np.ndarray:
+def by_particle(system: System, response: Any) -> np.ndarray:
+    """Displacements ``[parameter, particle, dimension]`` from ``[parameter, n]``."""
     return np.asarray(response).reshape(len(response), *system.structure.position.shape)
 
 

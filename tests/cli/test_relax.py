@@ -167,7 +167,7 @@ def test_a_function_of_jax_md(run, packed):
     )  # fmt: skip
     assert seen.code == 3, seen.err
     assert seen.result["iterations"] == 3
-    assert "EnergyFunction, sigma 0.8, epsilon 1, alpha 2" in seen.err
+    assert "EnergyFunction, sigma = 0.8, epsilon = 1, alpha = 2" in seen.err
 
 
 def test_springs_between_close_particles(run, xyz):
